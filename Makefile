@@ -1,0 +1,79 @@
+# Set up, run, test and check streamfan. `make` alone lists what there is.
+
+# The interpreter that .venv is made with; the newest suitable one unless given.
+PYTHON ?=
+# Passed on to the program that a target runs: make test ARGS="-k fan -x"
+ARGS ?=
+
+CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+READY := .venv/.stamp
+
+.DEFAULT_GOAL := help
+.PHONY: help demo setup test lint types layers build clean python
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## one generation, live, to the terminal, a file, Redis and a webhook
+	@$(BIN)/python examples/demo.py $(ARGS)
+
+setup: $(READY) ## make .venv with everything in it
+
+test: $(READY) ## run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## style and formatting of the code, form of the changelog
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/towncrier build --draft --version next >/dev/null
+
+types: $(READY) ## mypy, strict
+	@$(BIN)/mypy
+
+layers: $(READY) ## who may import whom
+	@$(BIN)/lint-imports
+
+build: $(READY) ## the source distribution, and the wheel made from it, in dist/
+	@$(BIN)/python -m build --no-isolation
+
+clean: ## remove .venv and everything that can be made again
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch is a step of its own so that the long wait has a name.
+$(READY): pyproject.toml constraints.txt
+	@python=$$($(FIND_PYTHON)) || exit 1; \
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		echo "==> .venv with $$("$$python" --version)"; \
+		"$$python" -m venv --clear .venv || exit 1; \
+	fi
+	@$(PIP) --upgrade pip
+	@echo "==> torch (the first time this takes minutes)"
+	@$(PIP) torch
+	@echo "==> streamfan[all] and its tools"
+	@$(PIP) --editable '.[all]' --group dev
+	@touch $@
+
+python: # prints the interpreter that set-up would use, or what to install
+	@$(FIND_PYTHON)
+
+# Each candidate is run, not only looked for: pyenv has a shim for every version, also for those that are switched off.
+# Debian and Ubuntu package venv apart from Python.
+define FIND_PYTHON
+novenv=; \
+for python in $(CANDIDATES); do \
+	version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2]); sys.exit(sys.version_info < (3, 11))' \
+		2>/dev/null) || continue; \
+	if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then command -v "$$python"; exit 0; fi; \
+	novenv=$${novenv:-$$version}; \
+done; \
+if [ -n "$$novenv" ]; then \
+	echo "Python $$novenv has no venv module. Try: apt-get install python$$novenv-venv" >&2; \
+else \
+	echo "No Python 3.11 or newer among: $(CANDIDATES)." \
+		"Try: apt-get install python3 python3-venv, or make PYTHON=/path/to/python3.11" >&2; \
+fi; \
+exit 1
+endef

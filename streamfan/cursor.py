@@ -1,0 +1,244 @@
+"""One stream in one lane: how far it is, what it owes its sink, and what happened so far.
+
+No thread and no call to a sink is in here: a cursor only decides, its lane acts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from enum import Enum
+from math import inf
+from typing import TYPE_CHECKING
+
+from streamfan.boundary import next_piece
+from streamfan.report import DeliveryReport
+from streamfan.retry import Backoff
+from streamfan.sink import Delivery
+
+if TYPE_CHECKING:
+    from streamfan.events import Chunk, End
+    from streamfan.options import LaneOptions
+    from streamfan.sink import Sink
+    from streamfan.stream import Stream
+
+
+class Step(Enum):
+    """The next call that a cursor wants its lane to make."""
+
+    OPEN = "open"
+    WRITE = "write"
+    CLOSE = "close"
+
+
+class Cursor:
+    """One stream in one lane.
+
+    Attributes:
+        offset: UTF-8 bytes that the sink has taken.
+        over: Nothing more is delivered, whatever is left.
+        chunk: The chunk in flight; kept after a failure, so that a retry has the same offset and the same bytes.
+        done: Nothing is owed any more.
+        finished: The sink was given everything, and has closed the stream.
+        error: Why the stream failed at this sink; None if it has not.
+    """
+
+    def __init__(self, stream: Stream, sink: Sink, options: LaneOptions) -> None:
+        self.stream = stream
+        self.offset = 0
+        self.chunk: Chunk | None = None
+        self.done = False
+        self.finished = False
+        self.error: BaseException | None = None
+        self.chunks = 0
+        self.retries = 0
+        self.lost = 0
+        self.max_lag = 0.0
+        self.beat_at = inf
+        self._sink = sink
+        self._options = options
+        self._backoff = Backoff(options.max_elapsed)
+        self._retry_at = 0.0
+        self._opened = False
+        self._ready = False
+        self.over = False
+        self._furthest = 0
+        self._no_boundary_below = 0
+        self._hash = hashlib.sha256()
+
+    @property
+    def retrying(self) -> bool:
+        """Whether the last call failed and will be made again."""
+        return not self.done and self._backoff.failures > 0
+
+    @property
+    def owes_only_close(self) -> bool:
+        """Whether all text was taken, and closing is all that is left."""
+        return self._opened and self.complete
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is text that the sink has not taken."""
+        return self.stream.length > self.offset
+
+    @property
+    def beating(self) -> bool:
+        """Whether the sink is to be told that the producer lives."""
+        return self._opened and not (self.done or self.over)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the sink was given the whole text."""
+        return not self.over and not self.lost and self.stream.ended and self.offset == self.stream.length
+
+    def due(self) -> float:
+        """When the next call is due, on the monotonic clock; `inf` while there is nothing to do."""
+        return inf if self.done else max(self._retry_at, self._wanted_at())
+
+    def _wanted_at(self) -> float:
+        if self.over:
+            # There is no end event before the stream has ended, and so nothing to close it with.
+            return 0.0 if self.stream.ended else inf
+        if not self._ready or self.chunk is not None or self.stream.ended:
+            return 0.0
+        if self.stream.length == max(self.offset, self._no_boundary_below):
+            return inf
+        return self.stream.written_at(self.offset) + self._options.linger if self.offset else 0.0
+
+    def step(self) -> Step | None:
+        """The call that is wanted now, with `chunk` set where it is a write; None while there is nothing to do."""
+        # Asked before the text is looked at: whatever is written before the end is seen.
+        ended = self.stream.ended
+        if self.over:
+            return Step.CLOSE if ended else None
+        if not self._ready:
+            return Step.OPEN
+        if self.chunk is None and self.stream.length > self.offset:
+            self.chunk = self._take(ended)
+        if self.chunk is not None:
+            self._furthest = max(self._furthest, self.chunk.end)
+            return Step.WRITE
+        return Step.CLOSE if ended and self.stream.length == self.offset else None
+
+    def _take(self, ended: bool) -> Chunk | None:
+        stream, options = self.stream, self._options
+        waiting = stream.length - self.offset
+        data = stream.read(self.offset, options.max_bytes)
+        full = len(data) < waiting
+        patient = options.boundary == "all" and not ended
+        piece = (
+            ""
+            if patient
+            else next_piece(
+                data.decode(), options.boundary, last=ended, full=full, size=self._sink.size, limit=options.max_bytes
+            )
+        )
+        if not piece:
+            self._no_boundary_below = self.offset + waiting
+            return None
+        return stream.chunk(self.offset, piece.encode())
+
+    # What came of a call
+
+    def opened_at(self, held: int | None) -> None:
+        """`open` has returned: go on from `held`, or send again what is in doubt.
+
+        Raises:
+            ValueError: `held` is not a number of bytes that this stream can have left there.
+        """
+        self._opened = self._ready = True
+        before = self.offset
+        if held is None:
+            self._settle_doubt()
+        elif type(held) is not int or held > self._furthest or not self.stream.is_boundary(held):
+            raise ValueError(
+                f"open() returned {held!r}, expected None or the end of a character between 0 and {self._furthest}"
+            )
+        else:
+            self._move_to(held)
+        if self.offset > before or self._furthest == 0:
+            self._backoff.reset()
+
+    def _settle_doubt(self) -> None:
+        if self.chunk is not None and self._sink.delivery is Delivery.AT_MOST_ONCE:
+            self.lost += len(self.chunk.data)
+            self.offset = self.chunk.end
+            self.chunk = None
+
+    def _move_to(self, held: int) -> None:
+        if self.chunk is not None and held != self.chunk.offset:
+            self.chunk = None
+        if held != self.offset:
+            self.offset = held
+            self._no_boundary_below = 0
+            self._hash = hashlib.sha256(self.stream.read(0, held))
+
+    def delivered(self, chunk: Chunk, now: float) -> None:
+        """`write` has returned: the sink has the chunk."""
+        self.max_lag = max(self.max_lag, now - self.stream.written_at(chunk.offset))
+        self.offset = chunk.end
+        self._hash.update(chunk.data)
+        self.chunks += 1
+        self.chunk = None
+        self._backoff.reset()
+
+    def closed(self) -> None:
+        """`close` has returned: nothing is owed any more."""
+        self.finished = self.complete
+        self.done = True
+
+    def failed(self, error: BaseException, step: Step, now: float, deadline: float) -> None:
+        """A call has failed: plan the next try, or give the stream up at this sink."""
+        at = self._backoff.next_try(error, now, deadline)
+        if at is not None:
+            self.retries += 1
+            self._retry_at = at
+            self._ready = False
+            return
+        self.give_up(error, step)
+
+    def give_up(self, error: BaseException | None, step: Step | None = None) -> None:
+        """Deliver no more; what has been opened is still closed, unless that is what failed.
+
+        Args:
+            error: Why the stream has failed at this sink; None where the destination has left, which is no failure.
+            step: The call that failed, if one did.
+        """
+        self.error = self.error or error
+        self.over = True
+        self._retry_at = 0.0
+        self._backoff.reset()
+        self.done = step is Step.CLOSE or not self._opened
+
+    def ending(self) -> End:
+        """The end event as this sink is to have it."""
+        outcome = self.stream.outcome
+        if outcome is None:
+            raise RuntimeError(f"stream {self.stream.id!r} has not ended")
+        return replace(outcome, complete=self.complete)
+
+    def report(self, sink: str) -> DeliveryReport:
+        """What became of this stream at the sink called `sink`."""
+        return DeliveryReport(
+            sink=sink,
+            bytes=self.offset,
+            chunks=self.chunks,
+            retries=self.retries,
+            lost=self.lost,
+            missing=self.stream.length - self.offset,
+            complete=self.finished,
+            sha256=None if self.lost else self._hash.hexdigest(),
+            error=None if self.error is None else describe(self.error),
+        )
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line: its text, with its type where the text does not say enough."""
+    text = str(error)
+    return (
+        text
+        if text and type(error).__module__.startswith("streamfan")
+        else f"{type(error).__name__}: {text}"
+        if text
+        else type(error).__name__
+    )

@@ -1,0 +1,192 @@
+"""The one clock of a fan: it wakes whoever wants the text that has been written.
+
+A publisher leaves a note and goes on; it wakes the dispatcher only if somebody wants the text sooner than that would
+look anyway. So what a publisher pays does not depend on how many lanes and readers there are.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# However quiet it is, calls that do not return are noticed within this time.
+_LONGEST_SLEEP = 1.0
+
+
+class Bell:
+    """Wakes one thread; ringing twice is ringing once."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        # A bare lock, held while the bell is silent: an Event costs its ringer several times as much.
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def ring(self) -> None:
+        """Wake the thread that waits, or the next one to wait."""
+        if self._lock.locked():
+            # Somebody else may ring in between; then there is nothing left to do.
+            with suppress(RuntimeError):
+                self._lock.release()
+
+    def wait(self, timeout: float = inf) -> bool:
+        """Wait for the bell, `timeout` seconds at most; False if it did not ring."""
+        return self._lock.acquire(timeout=-1 if timeout > threading.TIMEOUT_MAX else max(0.0, timeout))
+
+
+class Consumer(Protocol):
+    """Who is woken for all streams: a lane."""
+
+    @property
+    def linger(self) -> float:
+        """Seconds that text may wait for more."""
+
+    def wake(self) -> None:
+        """Look for work; returns at once."""
+
+    def check(self) -> None:
+        """Notice what only time tells; returns at once."""
+
+
+class Growing(Protocol):
+    """What can be watched: a stream."""
+
+    @property
+    def length(self) -> int:
+        """Bytes of text so far."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is an outcome."""
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    consumer: Consumer
+    due: float = inf
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    stream: Growing
+    past: float
+    callback: Callable[[], object]
+
+    @property
+    def fires(self) -> bool:
+        return self.stream.length > self.past or self.stream.ended
+
+
+class Dispatcher:
+    """Wakes consumers when their linger is over, and calls back whoever watches a stream."""
+
+    def __init__(self) -> None:
+        self._bell = Bell()
+        self._lock = threading.Lock()
+        self._slots: list[_Slot] = []
+        self._watches: list[_Watch] = []
+        self._news = False
+        self._urgent = False
+        self._stopped = False
+        self._eager = inf
+        self._next_look = inf
+        # daemon: a program that forgets to close its fan must be able to exit.
+        self._thread = threading.Thread(target=self._run, name="streamfan-dispatcher", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look once more, then end the thread; returns when it has ended."""
+        self._stopped = True
+        self._bell.ring()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def add(self, consumer: Consumer) -> None:
+        """Wake `consumer` for news from now on."""
+        with self._lock:
+            self._slots = [*self._slots, _Slot(consumer)]
+            self._weigh()
+        self.notify(urgent=True)
+
+    def remove(self, consumer: Consumer) -> None:
+        """Forget `consumer`."""
+        with self._lock:
+            self._slots = [slot for slot in self._slots if slot.consumer is not consumer]
+            self._weigh()
+
+    def watch(self, stream: Growing, past: float, callback: Callable[[], object]) -> None:
+        """Call `callback` once, when `stream` is longer than `past` or has ended; it must return at once."""
+        with self._lock:
+            self._watches.append(_Watch(stream, past, callback))
+            self._weigh()
+        self.notify(urgent=True)
+
+    def notify(self, urgent: bool = False) -> None:
+        """Say that some stream has news; this is all that a publisher pays for its consumers.
+
+        Args:
+            urgent: Nobody is to wait for more: a stream's first text, or its end.
+        """
+        self._news = True
+        if urgent:
+            self._urgent = True
+            self._bell.ring()
+        elif monotonic() + self._eager < self._next_look:
+            self._bell.ring()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            # While it is awake it will look again, so nobody needs to ring.
+            self._next_look = 0.0
+            next_look = self._look()
+            # Said before the notes are read again: whoever writes one after that sees it, and rings.
+            self._next_look = next_look
+            now = monotonic()
+            if self._urgent or (self._news and now + self._eager < next_look):
+                continue
+            self._bell.wait(next_look - now)
+        self._look()
+
+    def _look(self) -> float:
+        """Wake whoever is due, and say when to look again."""
+        urgent, self._urgent = self._urgent, False
+        news, self._news = self._news, False
+        now = monotonic()
+        next_look = now + _LONGEST_SLEEP
+        for slot in self._slots:
+            if news and slot.due == inf:
+                slot.due = now + slot.consumer.linger
+            if urgent or slot.due <= now:
+                slot.due = inf
+                slot.consumer.wake()
+            next_look = min(next_look, slot.due)
+            slot.consumer.check()
+        if self._watches:
+            self._call_back()
+        return next_look
+
+    def _call_back(self) -> None:
+        with self._lock:
+            fired = [watch for watch in self._watches if watch.fires]
+            if not fired:
+                return
+            gone = set(map(id, fired))
+            self._watches = [watch for watch in self._watches if id(watch) not in gone]
+            self._weigh()
+        for watch in fired:
+            watch.callback()
+
+    def _weigh(self) -> None:
+        readers = (0.0 for watch in self._watches if watch.past < inf)
+        self._eager = min(readers, default=min((slot.consumer.linger for slot in self._slots), default=inf))

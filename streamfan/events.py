@@ -1,0 +1,263 @@
+"""The values that travel: a stream's identity, its chunks, and the events of wire format version 1.
+
+The length of everything is counted in UTF-8 bytes, never in characters: an offset here is a file's size there.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+from streamfan.errors import WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import TypeAdapter
+
+VERSION = 1
+
+FinishReason = Literal["stop", "length", "cancelled", "error"]
+"""How a stream ended: OpenAI's terms, plus `cancelled` and `error`."""
+
+
+def now() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamInfo:
+    """What is known about a stream when it opens; (id, attempt) identifies it.
+
+    Attributes:
+        attempt: Which try at the stream this is, Unix milliseconds unless given; a later one fences off an earlier one.
+        writer: A short random name of the producing program.
+        row: The index of the sequence in its batch.
+    """
+
+    id: str
+    attempt: int
+    writer: str
+    time: datetime
+    model: str | None = None
+    row: int = 0
+    meta: dict[str, Any] = field(default_factory=dict)
+    on_cancel: Callable[[str, str], None] | None = field(default=None, repr=False, compare=False)
+
+    def cancel(self, reason: str, *, by: str) -> None:
+        """Ask the producer to stop; any thread may, and the first reason given stays.
+
+        Args:
+            reason: Why, for the end event and everybody who reads it.
+            by: Who asks: a sink's id, a user's name.
+        """
+        if self.on_cancel is not None:
+            self.on_cancel(reason, by)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of finalized text: never empty, never splits a code point, never retracted.
+
+    Attributes:
+        offset: UTF-8 bytes of the stream's text before this chunk.
+        data: The text as UTF-8, encoded once for all sinks.
+        token_ids: The ids that belong to offsets in (offset, end]; the first chunk also carries those at 0.
+        time: When the last of its text was written.
+    """
+
+    stream: StreamInfo
+    offset: int
+    data: bytes
+    token_ids: tuple[int, ...] = ()
+    time: datetime = field(default_factory=now)
+
+    @property
+    def end(self) -> int:
+        """UTF-8 bytes of the stream's text up to the end of this chunk."""
+        return self.offset + len(self.data)
+
+    @cached_property
+    def text(self) -> str:
+        """The text."""
+        return self.data.decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a stream ended with an error."""
+
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """Who asked a stream to stop, and why."""
+
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """The first event of a stream."""
+
+    v: int = VERSION
+    type: Literal["start"] = "start"
+    stream: str
+    attempt: int
+    writer: str
+    time: datetime
+    model: str | None = None
+    row: int = 0
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, info: StreamInfo) -> Start:
+        """The start event of the stream `info` describes."""
+        return cls(
+            stream=info.id,
+            attempt=info.attempt,
+            writer=info.writer,
+            time=info.time,
+            model=info.model,
+            row=info.row,
+            meta=info.meta,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A chunk as it travels."""
+
+    v: int = VERSION
+    type: Literal["text"] = "text"
+    stream: str
+    attempt: int
+    offset: int
+    end: int
+    text: str
+    token_ids: tuple[int, ...] = ()
+    time: datetime
+
+    @classmethod
+    def of(cls, chunk: Chunk, *, token_ids: bool = True) -> Text:
+        """The text event of `chunk`, with its token ids or without them."""
+        return cls(
+            stream=chunk.stream.id,
+            attempt=chunk.stream.attempt,
+            offset=chunk.offset,
+            end=chunk.end,
+            text=chunk.text,
+            token_ids=chunk.token_ids if token_ids else (),
+            time=chunk.time,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Text that this receiver was not given: the bytes from `offset` to `end`."""
+
+    v: int = VERSION
+    type: Literal["gap"] = "gap"
+    stream: str
+    attempt: int
+    offset: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """The last event of a stream: how it ended, and the proof of completeness.
+
+    Attributes:
+        offset: UTF-8 bytes of the whole text.
+        tokens: How many token ids the stream got.
+        token_ids: Those that no chunk carried.
+        sha256: Over the UTF-8 text, in hexadecimal.
+        ttft: Seconds from opening to the first text; None if there was none.
+        duration: Seconds from opening to the end.
+        complete: Whether the receiver of this event was given everything, without a gap.
+        cancel: Who asked the stream to stop, where `finish_reason` is "cancelled".
+    """
+
+    v: int = VERSION
+    type: Literal["end"] = "end"
+    stream: str
+    attempt: int
+    offset: int
+    finish_reason: FinishReason
+    error: Fault | None = None
+    cancel: Cancellation | None = None
+    tokens: int = 0
+    token_ids: tuple[int, ...] = ()
+    sha256: str
+    ttft: float | None = None
+    duration: float
+    time: datetime = field(default_factory=now)
+    complete: bool = True
+
+
+Event = Start | Text | Gap | End
+
+
+@lru_cache(1)
+def _adapter() -> TypeAdapter[Event]:
+    # Imported on first use: identities and chunks are needed where pydantic is not.
+    from pydantic import Field, TypeAdapter
+
+    return TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+def encode(event: Event) -> bytes:
+    """The event as one line of JSON in UTF-8, without the line's end."""
+    return _adapter().dump_json(event)
+
+
+def decode(data: bytes | str) -> Event:
+    """The event that `data` holds; fields that this version does not know are ignored.
+
+    Raises:
+        WireError: `data` is no event, or an event of another version.
+    """
+    from pydantic import ValidationError
+
+    try:
+        event = _adapter().validate_json(data)
+    except ValidationError as error:
+        # The version first: a newer event may well have another shape.
+        _check_version(data)
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"])) or "event"
+        raise WireError(f"not an event: {where}: {first['msg']}: {_excerpt(data)}") from None
+    _refuse_other_than(VERSION, event.v)
+    return event
+
+
+def _check_version(data: bytes | str) -> None:
+    try:
+        loaded = json.loads(data)
+    except ValueError:
+        return
+    if isinstance(loaded, dict):
+        _refuse_other_than(VERSION, loaded.get("v", VERSION))
+
+
+def _refuse_other_than(known: int, found: object) -> None:
+    if found != known:
+        raise WireError(
+            f"event of version {found!r}, this reader knows version {known}\nTry: pip install --upgrade streamfan"
+        )
+
+
+def _excerpt(data: bytes | str) -> str:
+    text = data.decode(errors="replace") if isinstance(data, bytes) else data
+    return repr(text if len(text) <= 80 else text[:77] + "...")
+
+
+FINISH_REASONS: tuple[str, ...] = get_args(FinishReason)

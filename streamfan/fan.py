@@ -1,0 +1,337 @@
+"""A fan: the lanes that one program publishes to, and the streams that are open."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import threading
+from collections import deque
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self
+
+from streamfan import lifetime
+from streamfan.dispatcher import Dispatcher
+from streamfan.errors import ConfigError, UsageError
+from streamfan.events import StreamInfo, now
+from streamfan.lane import Lane
+from streamfan.observers import Observers
+from streamfan.options import LaneOptions
+from streamfan.plugins import plugins
+from streamfan.report import DeliveryReport, Report, SinkReport, StreamReport
+from streamfan.sink import Sink
+from streamfan.specs import parse
+from streamfan.stream import Stream, next_attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from streamfan.observers import Observer
+
+_REMEMBERED = 1_000
+_STREAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_LANE_ID = re.compile(r"[a-z][a-z0-9]*")
+# A part of any deadline is kept for closing files and connections.
+_CLOSING_SHARE = 0.2
+_LONGEST_CLOSING = 1.0
+_OBSERVERS_TIMEOUT = 30.0
+_SIGNAL_DEADLINE = 10.0
+
+
+class _Account:
+    """A stream that is not finished everywhere: who is still at it, and what became of it where it is finished."""
+
+    __slots__ = ("deliveries", "pending")
+
+    def __init__(self, pending: int) -> None:
+        self.pending = pending
+        self.deliveries: list[DeliveryReport] = []
+
+
+class Fan:
+    """The lanes that one program publishes to.
+
+    Threads start at once; sinks connect in the background. As a context manager it closes itself, which waits until
+    everything is delivered. No method raises because of a sink: `report` says what became of each.
+
+    Args:
+        sinks: Specifications ("file:answer.txt"), `Sink` objects, or callables `(text, end)`.
+        close_timeout: Seconds that `close` may take altogether. None: as long as lanes make progress, by their options.
+
+    Raises:
+        UsageError: A sink that does not exist, or cannot be made as it was said.
+    """
+
+    def __init__(self, *sinks: str | Sink | Callable[[str, bool], object], close_timeout: float | None = None) -> None:
+        self._close_timeout = close_timeout
+        self._lock = threading.Lock()
+        self._lanes: tuple[Lane, ...] = ()
+        self._accounts: dict[Stream, _Account] = {}
+        self._finished: deque[StreamReport] = deque(maxlen=_REMEMBERED)
+        self._finished_count = 0
+        self._deadline = inf
+        self._closed = False
+        self._observers = Observers()
+        self._dispatcher = Dispatcher()
+        self._process = os.getpid()
+        self._writer = secrets.token_hex(2)
+        made = [_make(sink) for sink in sinks]
+        self._dispatcher.start()
+        lifetime.register(self)
+        for id, sink in made:
+            self.add(sink, id=id)
+
+    def __repr__(self) -> str:
+        return f"<Fan: {', '.join(lane.id for lane in self._lanes) or 'no sinks'}>"
+
+    # Sinks
+
+    def add(
+        self,
+        sink: str | Sink | Callable[[str, bool], object],
+        *,
+        id: str | None = None,
+        lane: LaneOptions = LaneOptions(),  # noqa: B008 - frozen
+    ) -> str:
+        """Add a sink; it is given every stream that is open, from its start, and every later one.
+
+        Args:
+            id: What reports call it; the sink's name unless given.
+            lane: Pacing, retries and limits; where they are not set, the sink's own defaults hold.
+
+        Returns:
+            Its id.
+
+        Raises:
+            UsageError: A sink that does not exist, an id that is taken or malformed, or the fan is closed.
+        """
+        self._check_usable()
+        spec_id, made = _make(sink)
+        id = id or spec_id or made.name
+        if not _LANE_ID.fullmatch(id):
+            raise ConfigError(f"sink id {id!r} is malformed, expected a small letter and then small letters or digits")
+        new = Lane(id, made, lane, self._delivered)
+        with self._lock:
+            if any(id == other.id for other in self._lanes):
+                raise ConfigError(f"two sinks are called {id!r}\nTry: a name for each, other={made.name}:...")
+            self._lanes = (*self._lanes, new)
+            for stream, account in self._accounts.items():
+                account.pending += 1
+                new.add(stream)
+        new.start()
+        self._dispatcher.add(new)
+        return id
+
+    def reach(self) -> tuple[SinkReport, ...]:
+        """Wait until every sink is connected, or its `connect_timeout` is over.
+
+        Returns:
+            The reports of those that are not.
+        """
+        started = monotonic()
+        for lane in self._lanes:
+            lane.reached.wait(max(0.0, started + lane.options.connect_timeout - monotonic()))
+        return tuple(lane.report() for lane in self._lanes if not lane.connected)
+
+    # Streams
+
+    def open(
+        self,
+        id: str | None = None,
+        *,
+        model: str | None = None,
+        row: int = 0,
+        meta: dict[str, Any] | None = None,
+        attempt: int | None = None,
+    ) -> Stream:
+        """Open a stream: whatever is written to it goes to every sink.
+
+        Args:
+            id: Its id; one that sorts by time unless given.
+            model: What produces the text, by name.
+            row: The index of the sequence in its batch.
+            meta: Anything else that readers should know; must have a JSON form.
+            attempt: Which try at this id it is, >= 1; Unix milliseconds unless given.
+
+        Raises:
+            UsageError: A malformed id or attempt, or the fan is closed.
+        """
+        self._check_usable()
+        if id is not None and not _STREAM_ID.fullmatch(id):
+            raise UsageError(
+                f"stream id {id!r} is malformed, expected 1 to 64 letters, digits, '-' or '_', first a letter or digit"
+            )
+        if attempt is not None and attempt < 1:
+            raise UsageError(f"attempt {attempt} of stream {id!r} is too small, expected 1 or more")
+        info = StreamInfo(
+            id=id or lifetime.next_id(),
+            attempt=next_attempt() if attempt is None else attempt,
+            writer=self._writer,
+            time=now(),
+            model=model,
+            row=row,
+            meta=meta or {},
+            on_cancel=lambda reason, by: stream.cancel(reason, by=by),
+        )
+        stream = Stream(info, self._dispatcher)
+        with self._lock:
+            # One more than there are lanes: the stream itself, until it has ended.
+            self._accounts[stream] = _Account(len(self._lanes) + 1)
+            for lane in self._lanes:
+                lane.add(stream)
+        self._dispatcher.watch(stream, inf, lambda: self._delivered(stream, None))
+        return stream
+
+    def cancel(self, reason: str = "cancelled", *, by: str = "program") -> None:
+        """Ask the producers of all open streams to stop; any thread may, also a signal handler."""
+        for stream in list(self._accounts):
+            stream.cancel(reason, by=by)
+
+    def observe(self, observer: Observer) -> None:
+        """Call `observer(stream, report)` for each stream when it is finished everywhere, on a thread for observers."""
+        self._observers.add(observer)
+
+    @property
+    def report(self) -> Report:
+        """What became of everything so far."""
+        with self._lock:
+            open_streams = [(stream, list(account.deliveries)) for stream, account in self._accounts.items()]
+            finished = tuple(self._finished)
+        running = (self._stream_report(stream, deliveries) for stream, deliveries in open_streams)
+        return Report(tuple(lane.report() for lane in self._lanes), (*finished, *running), self._finished_count)
+
+    def _delivered(self, stream: Stream, delivery: DeliveryReport | None) -> None:
+        """A lane, or the stream itself where there is no delivery, is done with `stream`."""
+        with self._lock:
+            account = self._accounts.get(stream)
+            if account is None:
+                return
+            account.pending -= 1
+            if delivery is not None:
+                account.deliveries.append(delivery)
+            if account.pending:
+                return
+        report = self._stream_report(stream, account.deliveries)
+        with self._lock:
+            del self._accounts[stream]
+            self._finished.append(report)
+            self._finished_count += 1
+        self._observers.tell(stream, report)
+
+    def _stream_report(self, stream: Stream, deliveries: Sequence[DeliveryReport]) -> StreamReport:
+        end = stream.outcome
+        order = {lane.id: place for place, lane in enumerate(self._lanes)}
+        running = (lane.delivery(stream) for lane in self._lanes)
+        known = {delivery.sink: delivery for delivery in (*running, *deliveries) if delivery is not None}
+        return StreamReport(
+            id=stream.id,
+            attempt=stream.attempt,
+            row=stream.info.row,
+            model=stream.info.model,
+            finish_reason=stream.finish_reason,
+            error=None if end is None or end.error is None else f"{end.error.type}: {end.error.message}",
+            bytes=stream.length,
+            tokens=stream.tokens,
+            ttft=None if end is None else end.ttft,
+            duration=None if end is None else end.duration,
+            sha256=None if end is None else end.sha256,
+            deliveries=tuple(sorted(known.values(), key=lambda delivery: order[delivery.sink])),
+        )
+
+    # The end
+
+    def expire(self, timeout: float) -> None:
+        """Deliver for `timeout` seconds at most from now, all sinks together, and then give up what is left."""
+        deadline = monotonic() + timeout
+        self._deadline = min(self._deadline, deadline)
+        for lane in self._lanes:
+            lane.expire(deadline - min(_LONGEST_CLOSING, _CLOSING_SHARE * timeout))
+
+    def close(self, timeout: float | None = None) -> None:
+        """Deliver everything, then disconnect all sinks; what could not be delivered is in `report`.
+
+        Streams that have not ended fail. A second call waits for nothing new.
+
+        Args:
+            timeout: Seconds that this may take altogether; `close_timeout` unless given.
+        """
+        if self._process != os.getpid():
+            return
+        timeout = self._close_timeout if timeout is None else timeout
+        if timeout is not None:
+            self.expire(timeout)
+        with self._lock:
+            self._closed = True
+            left_open = list(self._accounts)
+        for stream in left_open:
+            stream.fail("the fan was closed before the stream had ended")
+        for lane in self._lanes:
+            lane.finish()
+        for lane in self._lanes:
+            if lane.join(self._deadline):
+                self._dispatcher.remove(lane)
+        self._dispatcher.stop()
+        self._observers.close(min(_OBSERVERS_TIMEOUT, max(0.0, self._deadline - monotonic())))
+        lifetime.forget(self)
+
+    def disown(self) -> None:
+        """In a child process after `fork`: this fan is the parent's, so be empty and touch nothing of it."""
+        self._lock = threading.Lock()
+        self._lanes = ()
+        self._closed = True
+        self._dispatcher = Dispatcher()
+        streams, self._accounts = list(self._accounts), {}
+        for stream in streams:
+            stream.disown()
+
+    def _check_usable(self) -> None:
+        if self._process != os.getpid():
+            raise UsageError(
+                f"this fan belongs to process {self._process}\nTry: make a Fan after the fork, in the child"
+            )
+        if self._closed:
+            raise UsageError("the fan is closed")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self._interrupted()
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
+            self._interrupted()
+        # In a thread: draining may take long, and readers of this loop want to see the end.
+        await asyncio.to_thread(self.close)
+
+    def _interrupted(self) -> None:
+        self.cancel("interrupted", by="keyboard")
+        for stream in list(self._accounts):
+            stream.end()
+        self.expire(_SIGNAL_DEADLINE)
+
+
+def _make(sink: str | Sink | Callable[[str, bool], object]) -> tuple[str | None, Sink]:
+    """The sink meant, and the id that its specification gives it."""
+    if isinstance(sink, Sink):
+        return None, sink
+    if isinstance(sink, str):
+        spec = parse(sink)
+        return spec.id, plugins().make_sink(spec)
+    if callable(sink):
+        from streamfan.sinks.callback import Callback
+
+        return None, Callback(sink)
+    raise UsageError(f"{sink!r} is no sink, expected a specification such as 'file:answer.txt', a Sink or a callable")

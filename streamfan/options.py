@@ -1,0 +1,96 @@
+"""The types that options are written in: durations, sizes, secrets.
+
+Sinks, lanes and sources describe their options with these, so "10ms" and `{ env = "TOKEN" }` mean the same everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Boundary = Literal["chunk", "word", "line", "sentence", "all"]
+"""Where a merged chunk may end."""
+
+_UNITS = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)\s*", re.ASCII)
+
+
+def seconds(value: Any) -> Any:
+    """A duration in seconds, from a number or from text such as "10ms", "1.5 s", "2m"."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value)
+    if match is None or match[2] not in _UNITS:
+        raise ValueError(
+            f"not a duration: {value!r}, expected a number of seconds or a number with us, ms, s, m, h or d"
+        )
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def secret(value: Any) -> Any:
+    """A secret, given as it is, as `{"env": NAME}`, or as `{"file": PATH}` (surrounding white space is dropped)."""
+    match value:
+        case {"env": str(name), **rest} if not rest:
+            if name not in os.environ:
+                raise ValueError(f"environment variable {name!r} is not set")
+            return os.environ[name]
+        case {"file": str(path), **rest} if not rest:
+            try:
+                return Path(path).expanduser().read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ValueError(f"file {path!r} cannot be read: {error}") from None
+        case dict():
+            raise ValueError('expected text, {"env": NAME} or {"file": PATH}')
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
+"""A duration in seconds; accepts "10ms"."""
+
+Size = ByteSize
+"""A number of bytes; accepts "64KiB"."""
+
+Secret = Annotated[SecretStr, BeforeValidator(secret)]
+"""Text that is never printed; accepts `{ env = "NAME" }` and `{ file = "PATH" }`."""
+
+
+class Options(BaseModel):
+    """What every set of options has in common: frozen, described, and without tolerance for unknown names."""
+
+    # hide_input: a refused value may be a secret.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+
+class LaneOptions(Options):
+    """How text is delivered to one sink; the same for every sink."""
+
+    required: bool = Field(default=True, description="A failure of this sink counts in the exit code.")
+    linger: Seconds = Field(
+        default=0.05, description="How long text may wait to be merged; a stream's first chunk never waits."
+    )
+    boundary: Boundary = Field(
+        default="chunk",
+        description="Deliver up to the end of a chunk, word, line or sentence, or all of the text at its end.",
+    )
+    max_bytes: Annotated[Size, Field(ge=4)] = Field(default=Size(64 * 1024), description="The largest merged chunk.")
+    sequential: bool = Field(
+        default=False, description="Finish one stream before the next begins; the others wait, which costs nothing."
+    )
+    max_elapsed: Seconds = Field(default=60.0, description="Total time of the retries of one piece.")
+    connect_timeout: Seconds = Field(
+        default=10.0, description="How long the destination may take to be reached at the start."
+    )
+    call_timeout: Seconds = Field(
+        default=30.0, description="A call that takes longer is reported as stalled, and abandoned at the end."
+    )
+
+    def over(self, defaults: Mapping[str, Any]) -> LaneOptions:
+        """These options, with `defaults` for whatever was not set."""
+        return LaneOptions(**{**defaults, **self.model_dump(exclude_unset=True)})

@@ -1,0 +1,285 @@
+"""Finding and loading sinks, sources and observers: what is installed, and the class behind a name.
+
+A plugin is a distribution with an entry point. Its module is imported when its sink or source is named and not before,
+so what a plugin does at import, and whether it can be imported at all, concerns only those who name it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from functools import cache, cached_property, partial
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import pluggy
+
+from streamfan import hookspecs
+from streamfan.errors import MissingExtra, PluginError, SpecError, StreamfanError, UsageError
+from streamfan.hookspecs import hookimpl
+from streamfan.specs import Spec, check_id, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamfan.report import StreamReport
+    from streamfan.sink import Sink, SinkOptions
+    from streamfan.source import Source, SourceOptions
+    from streamfan.stream import Stream
+
+__all__ = ["Kind", "Listing", "Observer", "Plugins", "hookimpl", "plugins"]
+
+Kind = Literal["sink", "source", "hook"]
+"""What an entry point brings; its group is `streamfan.` and the plural."""
+
+_KINDS: tuple[Kind, ...] = ("sink", "source", "hook")
+_OWN = "streamfan"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Listing:
+    """An installed sink, source or observer, as the metadata of its distribution tells it."""
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+
+    @property
+    def origin(self) -> str:
+        """The distribution and its version."""
+        return f"{self.distribution} {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """A plugin that wants to know of streams that are over; call it, once for each."""
+
+    plugin: str
+    _tell: Callable[..., object] = field(repr=False)
+
+    def __call__(self, stream: Stream, report: StreamReport) -> None:
+        """Tell it; raises what the plugin raises."""
+        self._tell(stream=stream, report=report)
+
+
+class Plugins:
+    """The plugins of this environment; what is installed is looked up once, when first asked."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        # Reentrant: a plugin's import may ask for another plugin.
+        self._lock = threading.RLock()
+        self._provided: dict[tuple[Kind, Any], tuple[Any, ...]] = {}
+
+    def installed(self, kind: Kind) -> tuple[Listing, ...]:
+        """Everything of this kind, sorted by name; imports nothing."""
+        return tuple(sorted(listing for listing, _ in self._entries[kind]))
+
+    def sink(self, name: str) -> type[Sink]:
+        """The sink with this name or URL scheme.
+
+        Raises:
+            PluginError: It is unknown, broken, or claimed by two distributions.
+            MissingExtra: Its module needs an optional dependency.
+        """
+        return cast("type[Sink]", self._load("sink", name))
+
+    def source(self, name: str) -> type[Source]:
+        """The source with this name or URL scheme; raises what `sink` raises."""
+        return cast("type[Source]", self._load("source", name))
+
+    def make_sink(self, spec: Spec, options: SinkOptions | None = None) -> Sink:
+        """A new sink as specified; its id is `spec.id`, else its name.
+
+        Raises:
+            UsageError: There is no such sink, or it refuses its target or options.
+        """
+        return cast("Sink", self._make("sink", spec, options))
+
+    def make_source(self, spec: Spec, options: SourceOptions | None = None) -> Source:
+        """A new source as specified; raises what `make_sink` raises."""
+        return cast("Source", self._make("source", spec, options))
+
+    def observers(self) -> tuple[Observer, ...]:
+        """Everybody who implements `streamfan_finished`: modules of the group `streamfan.hooks`, and what is loaded.
+
+        A module that cannot be loaded is logged and left out: nobody named it, so nobody's work may fail with it.
+        """
+        with self._lock:
+            for listing, entry in self._entries["hook"]:
+                try:
+                    self._register("hook", listing, entry)
+                except UsageError as error:
+                    _log.warning("%s", error)
+            modules = [impl.plugin for impl in self._manager.hook.streamfan_finished.get_hookimpls()]
+        return tuple(
+            Observer(self._manager.get_name(module) or "", partial(self._call, "streamfan_finished", module))
+            for module in modules
+        )
+
+    @cached_property
+    def _entries(self) -> dict[Kind, list[tuple[Listing, metadata.EntryPoint]]]:
+        every = metadata.entry_points()
+        return {kind: [(_listing(entry), entry) for entry in every.select(group=_group(kind))] for kind in _KINDS}
+
+    def _make(self, kind: Kind, spec: Spec, options: object) -> Any:
+        plugin = self._load(kind, spec.name)
+        try:
+            return plugin(spec.bound(plugin).target, options)
+        except StreamfanError:
+            raise
+        except Exception as error:
+            listing, _ = self._find(kind, spec.name)
+            raise _fault(kind, listing, f"could not be made: {_flat(error)}") from error
+
+    def _load(self, kind: Kind, name: str) -> Any:
+        with self._lock:
+            listing, entry = self._find(kind, name)
+            module = self._register(kind, listing, entry)
+            provided = self._ask(kind, listing, module)
+        for plugin in provided:
+            if reason := _no_plugin(kind, plugin):
+                raise _fault(kind, listing, reason)
+            if name == plugin.name or name in plugin.aliases:
+                if reason := _shortcoming(kind, plugin):
+                    raise _fault(kind, listing, f"cannot be used: class {plugin.__qualname__!r} {reason}")
+                return plugin
+        names = ", ".join(repr(plugin.name) for plugin in provided)
+        unmarked = not provided and hasattr(module, f"streamfan_{kind}s")
+        instead = names or (f"is @hookimpl missing above streamfan_{kind}s()?" if unmarked else "nothing at all")
+        raise _fault(kind, listing, f"is not what {listing.module!r} provides: {instead}")
+
+    def _find(self, kind: Kind, name: str) -> tuple[Listing, metadata.EntryPoint]:
+        claims = [claim for claim in self._entries[kind] if claim[0].name == name]
+        if not claims:
+            raise PluginError(_unknown(kind, name, {listing.name for listing, _ in self._entries[kind]}))
+        if len(claims) > 1:
+            raise PluginError(_claimed_twice(kind, name, [listing for listing, _ in claims]))
+        return claims[0]
+
+    def _register(self, kind: Kind, listing: Listing, entry: metadata.EntryPoint) -> Any:
+        module = _imported(kind, listing, entry)
+        if self._manager.is_registered(module):
+            return module
+        try:
+            self._manager.register(module, f"{listing.module} ({listing.origin})")
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            reason = self._misspelt(module) or _flat(error)
+            if self._manager.is_registered(module):
+                self._manager.unregister(module)
+            raise _fault(kind, listing, f"could not be registered: {reason}") from error
+        return module
+
+    def _misspelt(self, module: Any) -> str:
+        callers = self._manager.get_hookcallers(module) or ()
+        known = [name for name in vars(hookspecs) if name.startswith("streamfan_")]
+        wrong = [caller.name for caller in callers if not caller.has_spec()]
+        return "; ".join(f"there is no hook {name!r}{did_you_mean(name, known)}" for name in wrong)
+
+    def _ask(self, kind: Kind, listing: Listing, module: Any) -> tuple[Any, ...]:
+        if (kind, module) not in self._provided:
+            hook = f"streamfan_{kind}s"
+            try:
+                provided = tuple(plugin for plugins in self._call(hook, module) for plugin in plugins)
+            except Exception as error:
+                raise _fault(kind, listing, f"could not be loaded: {hook}() raised {error!r}") from error
+            self._provided[kind, module] = provided
+        return self._provided[kind, module]
+
+    def _call(self, hook: str, module: Any, **arguments: object) -> Any:
+        # One implementation at a time: of a call to all of them, the first that raises would be the end.
+        others = [plugin for plugin in self._manager.get_plugins() if plugin is not module]
+        return self._manager.subset_hook_caller(hook, others)(**arguments)
+
+
+@cache
+def plugins() -> Plugins:
+    """The plugins of this process."""
+    return Plugins()
+
+
+def _group(kind: Kind) -> str:
+    return f"streamfan.{kind}s"
+
+
+def _listing(entry: metadata.EntryPoint) -> Listing:
+    assert entry.dist is not None, "entry_points() knows the distribution of each"
+    return Listing(entry.name, entry.dist.name, entry.dist.version, entry.value)
+
+
+def _imported(kind: Kind, listing: Listing, entry: metadata.EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except MissingExtra:
+        raise
+    # SystemExit too: it would end the program without a word.
+    except (Exception, SystemExit) as error:
+        raise _fault(kind, listing, f"could not be loaded: {error!r}") from error
+
+
+def _no_plugin(kind: Kind, plugin: object) -> str | None:
+    """Why this cannot even be asked for its name."""
+    from streamfan.sink import Sink
+    from streamfan.source import Source
+
+    base: type = Sink if kind == "sink" else Source
+    if not (isinstance(plugin, type) and issubclass(plugin, base)):
+        return f"could not be loaded: streamfan_{kind}s() gave {plugin!r}, which is no subclass of {base.__name__}"
+    if not isinstance(getattr(plugin, "name", None), str):
+        return f"could not be loaded: class {plugin.__qualname__!r} has no name"
+    return None
+
+
+def _shortcoming(kind: Kind, plugin: type[Sink | Source]) -> str | None:
+    """What keeps this class from being used."""
+    from streamfan.sink import SinkOptions
+    from streamfan.source import SourceOptions
+
+    options: type = SinkOptions if kind == "sink" else SourceOptions
+    if plugin.__abstractmethods__:
+        return f"lacks {', '.join(sorted(plugin.__abstractmethods__))}()"
+    if not issubclass(plugin.Options, options):
+        return f"has Options that are no subclass of {options.__name__}"
+    return _unusable_words(plugin) if kind == "sink" else None
+
+
+def _unusable_words(sink: type[Sink | Source]) -> str | None:
+    try:
+        check_id(sink.name)
+    except SpecError as error:
+        return f"has a name that is no id: {str(error).splitlines()[0]}"
+    # Keys of a sink's table in the configuration file, and of its lane's in environment variables.
+    taken = [
+        name for name in sink.Options.model_fields if name in {"type", "target", "lane"} or name.startswith("lane_")
+    ]
+    return f"has an option {taken[0]!r}, a word that is taken" if taken else None
+
+
+def _fault(kind: Kind, listing: Listing, reason: str) -> PluginError:
+    what = f"{kind} {listing.name!r} ({listing.origin})"
+    without = f"pip uninstall {listing.distribution}" if kind == "hook" else f"leave --{kind} {listing.name} out"
+    return PluginError(f"{what} {reason}\nTry: pip install --upgrade {listing.distribution}, or {without}")
+
+
+def _unknown(kind: Kind, name: str, known: set[str]) -> str:
+    return (
+        f"unknown {kind} {name!r}{did_you_mean(name, known)}\n"
+        f"Try: one of {', '.join(sorted(known)) or '(none installed)'}, or install the plugin that brings {name!r}"
+    )
+
+
+def _claimed_twice(kind: Kind, name: str, claims: list[Listing]) -> str:
+    strangers = sorted({listing.distribution for listing in claims} - {_OWN}) or [_OWN]
+    return (
+        f"{kind} {name!r} is claimed by {' and '.join(listing.origin for listing in claims)}\n"
+        f"Try: pip uninstall {' or '.join(strangers)}"
+    )
+
+
+def _flat(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,75 @@
+"""Which errors may pass, and when to try again.
+
+The pauses are "full jitter": a random part of a bound that doubles, so that clients that failed together do not come
+back together.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+
+from streamfan.errors import Retryable
+
+_PASSING = frozenset(
+    {
+        errno.EAGAIN,
+        errno.EINTR,
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+    }
+)
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether `error` is worth another try."""
+    if isinstance(error, BrokenPipeError):
+        return False
+    if isinstance(error, Retryable | TimeoutError | ConnectionError):
+        return True
+    return isinstance(error, OSError) and error.errno in _PASSING
+
+
+class Backoff:
+    """The tries of one piece.
+
+    Args:
+        max_elapsed: Seconds from the first failure within which the last try begins.
+    """
+
+    __slots__ = ("_failures", "_first_failure", "_max_elapsed")
+
+    def __init__(self, max_elapsed: float) -> None:
+        self._max_elapsed = max_elapsed
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget past failures: the next piece has all its tries."""
+        self._failures = 0
+        self._first_failure = 0.0
+
+    @property
+    def failures(self) -> int:
+        """How many tries of this piece have failed."""
+        return self._failures
+
+    def next_try(self, error: BaseException, now: float, deadline: float) -> float | None:
+        """When to try again after `error`; None if not at all.
+
+        Args:
+            now: The monotonic clock.
+            deadline: Nothing is tried after this, on the same clock.
+        """
+        if not may_pass(error):
+            return None
+        if self._failures == 0:
+            self._first_failure = now
+        pause = random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failures))  # noqa: S311 - not a secret
+        self._failures = min(self._failures + 1, 63)
+        after = error.after if isinstance(error, Retryable) else None
+        at = now + (pause if after is None else after)
+        return at if at <= min(self._first_failure + self._max_elapsed, deadline) else None

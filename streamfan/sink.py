@@ -1,0 +1,196 @@
+"""What a sink is: all that the author of one must read.
+
+A sink is a place that text goes to. One method is required:
+
+    class Shout(Sink):
+        name = "shout"
+
+        def write(self, chunk: Chunk) -> None:
+            print(chunk.text.upper(), end="", flush=True)
+
+A lane calls the methods of one sink from one thread, one call at a time, so a sink needs no lock and may block: nobody
+else waits for it. Raise what comes: a lane sorts errors by their class.
+
+=============================================  ==================================================================
+raised                                         what the lane does
+=============================================  ==================================================================
+`Retryable`, `TimeoutError`, `ConnectionError` opens the stream again and goes on from there, with growing pauses
+`OSError` that may pass (ENOSPC, EINTR, ...)   the same
+`SinkClosed`                                   ends the lane; that is no failure
+`Permanent` and everything else                gives this stream up, at this sink only
+=============================================  ==================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from abc import ABC, abstractmethod
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from streamfan.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from streamfan.events import Chunk, End, StreamInfo
+
+T = TypeVar("T")
+
+_USERINFO = re.compile(r"//[^/?#]*@")
+
+
+class Delivery(StrEnum):
+    """What a sink promises about a chunk whose call failed half-way."""
+
+    AT_MOST_ONCE = "at most once"
+    """It is never sent again, and counted as lost."""
+    AT_LEAST_ONCE = "at least once"
+    """It is sent again with the same offset and the same bytes; the receiver can tell."""
+    EXACTLY_ONCE = "exactly once"
+    """`open` says how much the destination holds, and the lane goes on from there."""
+
+
+class SinkOptions(Options):
+    """The options of a sink; subclass it, and give every field a description."""
+
+
+class Sink(ABC):
+    """A place that text goes to.
+
+    The constructor only stores: no connection, no file, no import of a client library. `connect` does that.
+
+    Attributes:
+        name: What the sink is called in a specification; equals the name of its entry point.
+        aliases: URL schemes that also mean this sink; it then gets the whole URL as its target.
+        Options: The model of its options.
+        delivery: What is promised about a chunk whose call failed half-way.
+        heartbeat: Seconds between calls of `beat`; None for none.
+        lane_defaults: Lane options that suit this sink better than the general ones.
+        target: What stood after the colon of the specification, if anything did.
+        options: A validated instance of `Options`.
+    """
+
+    name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    Options: ClassVar[type[SinkOptions]] = SinkOptions
+    delivery: ClassVar[Delivery] = Delivery.AT_LEAST_ONCE
+    heartbeat: ClassVar[float | None] = None
+    lane_defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, target: str | None = None, options: SinkOptions | None = None) -> None:
+        self.target = target
+        self.options = self.Options() if options is None else options
+
+    @property
+    def label(self) -> str | None:
+        """The target as people may see it: without a user's name and password."""
+        return None if self.target is None else _USERINFO.sub("//***@", self.target)
+
+    def connect(self) -> None:  # noqa: B027 - a sink without a connection has nothing to do here
+        """Reach the destination; called before any stream is opened, and again until it has worked once."""
+
+    def open(self, stream: StreamInfo) -> int | None:
+        """Say how many UTF-8 bytes of this attempt the destination holds; None if it cannot know.
+
+        Called before a stream's first write, and again after a failure whose result is unknown. The lane goes on from
+        the number returned: it must be the end of a chunk or at least of a code point, and at most what was ever sent.
+        Count only this attempt: what an older one left there is another text.
+        """
+        return None
+
+    @abstractmethod
+    def write(self, chunk: Chunk) -> None:
+        """Deliver a chunk: in order, without gaps, one at a time, never empty. May block."""
+
+    def beat(self, stream: StreamInfo) -> None:  # noqa: B027 - only sinks with a heartbeat have something to do
+        """Show that the producer of `stream` lives; called every `heartbeat` seconds, also while no text flows."""
+
+    def close(self, stream: StreamInfo, end: End) -> None:  # noqa: B027 - closing needs nothing by default
+        """Finish a stream: called for every stream that was opened, whatever the outcome, until it has returned once.
+
+        `end.complete` says whether this sink was given the whole text.
+        """
+
+    def disconnect(self) -> None:  # noqa: B027 - a sink without a connection has nothing to do here
+        """Release everything; called once, also after errors."""
+
+    def size(self, text: str) -> int:
+        """How many bytes `text` takes at the destination; the lane option `max_bytes` is counted in these."""
+        return len(text.encode())
+
+
+class AsyncSink(Sink):
+    """A sink whose destination is reached with asyncio: the same contract, in coroutines with an `a` before their name.
+
+    The event loop runs in a thread of its own, also between calls, so that client libraries can answer pings.
+    """
+
+    def __init__(self, target: str | None = None, options: SinkOptions | None = None) -> None:
+        super().__init__(target, options)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def aconnect(self) -> None:
+        """See `Sink.connect`."""
+
+    async def aopen(self, stream: StreamInfo) -> int | None:
+        """See `Sink.open`."""
+        return None
+
+    @abstractmethod
+    async def awrite(self, chunk: Chunk) -> None:
+        """See `Sink.write`."""
+
+    async def abeat(self, stream: StreamInfo) -> None:
+        """See `Sink.beat`."""
+
+    async def aclose(self, stream: StreamInfo, end: End) -> None:
+        """See `Sink.close`."""
+
+    async def adisconnect(self) -> None:
+        """See `Sink.disconnect`."""
+
+    def connect(self) -> None:
+        """Run `aconnect`, starting the event loop's thread before the first time."""
+        self._run(self.aconnect())
+
+    def open(self, stream: StreamInfo) -> int | None:
+        """Run `aopen`."""
+        return self._run(self.aopen(stream))
+
+    def write(self, chunk: Chunk) -> None:
+        """Run `awrite`."""
+        self._run(self.awrite(chunk))
+
+    def beat(self, stream: StreamInfo) -> None:
+        """Run `abeat`."""
+        self._run(self.abeat(stream))
+
+    def close(self, stream: StreamInfo, end: End) -> None:
+        """Run `aclose`."""
+        self._run(self.aclose(stream, end))
+
+    def disconnect(self) -> None:
+        """Run `adisconnect`, then stop the event loop."""
+        if self._loop is None:
+            return
+        loop, thread = self._loop, self._thread
+        try:
+            self._run(self.adisconnect())
+        finally:
+            self._loop = None
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            # daemon: a client library that does not stop must not keep the interpreter alive.
+            self._thread = threading.Thread(
+                target=self._loop.run_forever, name=f"streamfan-{self.name}-loop", daemon=True
+            )
+            self._thread.start()
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()

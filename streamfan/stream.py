@@ -1,0 +1,336 @@
+"""The append-only text of one generation, and the readers of it in this program.
+
+The text is kept once, as UTF-8; lanes and readers are offsets into it. Reading takes no lock, so that a reader that
+loses the interpreter in the middle never makes the publisher wait: `length` is raised last, and all below it is final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from array import array
+from bisect import bisect_left, bisect_right
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from math import inf
+from time import monotonic, time_ns
+from typing import TYPE_CHECKING, Self
+
+from streamfan.dispatcher import Dispatcher
+from streamfan.errors import StreamEnded, StreamFailed
+from streamfan.events import Cancellation, Chunk, End, Fault, FinishReason, StreamInfo
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from types import TracebackType
+
+_last_attempt = 0
+_attempt_lock = threading.Lock()
+
+
+def next_attempt() -> int:
+    """Unix milliseconds, strictly increasing in this process."""
+    global _last_attempt
+    with _attempt_lock:
+        _last_attempt = max(time_ns() // 1_000_000, _last_attempt + 1)
+        return _last_attempt
+
+
+class Stream:
+    """One generated sequence: its text so far, its state, its identity.
+
+    Made by `Fan.open`. As a context manager it bounds the generation: leaving it normally ends the stream, leaving it
+    by an exception fails it. Iterating gives the text from the start, as it comes; so does `async for`.
+
+    Attributes:
+        info: What is known about the stream.
+        length: UTF-8 bytes of text so far.
+        tokens: Token ids so far.
+    """
+
+    def __init__(self, info: StreamInfo, dispatcher: Dispatcher) -> None:
+        self.info = info
+        self.length = 0
+        self.tokens = 0
+        self._dispatcher = dispatcher
+        self._lock = threading.Lock()
+        self._opened = monotonic()
+        self._data = bytearray()
+        # One entry for each write: where its text ends, and when it came.
+        self._ends = array("Q")
+        self._times = array("d")
+        # One entry for each token id: the id, and the end of the text it came with.
+        self._ids: list[int] = []
+        self._id_ends = array("Q")
+        self._idle_ids: list[int] = []
+        self._surrogate = ""
+        self._cancellations: list[Cancellation] = []
+        self._cancel_callbacks: list[Callable[[], object]] = []
+        self._finish_reason: FinishReason | None = None
+        self._fault: Fault | None = None
+        self._ended_at = inf
+        self._outcome: End | None = None
+
+    def __repr__(self) -> str:
+        state = self._finish_reason or ("cancelling" if self._cancellations else "open")
+        return f"<Stream {self.info.id!r} attempt {self.info.attempt}: {state}, {self.length} bytes>"
+
+    @property
+    def id(self) -> str:
+        """The stream's id."""
+        return self.info.id
+
+    @property
+    def attempt(self) -> int:
+        """Which try at the stream this is."""
+        return self.info.attempt
+
+    # Writing
+
+    def write(self, text: str, token_ids: Sequence[int] = ()) -> None:
+        """Append finalized text; every reader will see it, in order, without gaps.
+
+        Returns at once and never raises because of a reader, nor on odd text: halves of a surrogate pair are joined
+        across writes, and a lone one becomes U+FFFD.
+
+        Args:
+            text: May be empty; then only the ids are kept, for the next chunk.
+            token_ids: Ids that produced it, in order.
+
+        Raises:
+            StreamEnded: The stream has an outcome already.
+        """
+        with self._lock:
+            if self._finish_reason is not None:
+                raise StreamEnded(f"stream {self.info.id!r} has ended ({self._finish_reason})")
+            first = self._append(text, token_ids)
+        self._dispatcher.notify(first)
+
+    def end(self, finish_reason: FinishReason | None = None) -> None:
+        """Give the stream its outcome; the first one stays, and a second call changes nothing.
+
+        Args:
+            finish_reason: How it ended; "stop" unless given, or "cancelled" where somebody asked it to stop.
+        """
+        self._settle(finish_reason or ("cancelled" if self._cancellations else "stop"), None)
+
+    def fail(self, error: BaseException | str) -> None:
+        """End the stream with an error; all text so far stays valid, and readers raise `StreamFailed` after it."""
+        kind = "Error" if isinstance(error, str) else type(error).__name__
+        self._settle("error", Fault(kind, str(error)))
+
+    def _append(self, text: str, token_ids: Sequence[int]) -> bool:
+        if token_ids:
+            self.tokens += len(token_ids)
+            self._idle_ids.extend(token_ids)
+        data = self._encode(text)
+        if not data:
+            return False
+        first = self.length == 0
+        self._data += data
+        end = len(self._data)
+        if self._idle_ids:
+            self._ids += self._idle_ids
+            self._id_ends.extend([end] * len(self._idle_ids))
+            self._idle_ids.clear()
+        self._times.append(monotonic())
+        self._ends.append(end)
+        self.length = end
+        return first
+
+    def _encode(self, text: str) -> bytes:
+        if self._surrogate:
+            text, self._surrogate = self._surrogate + text, ""
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
+            if "\ud800" <= text[-1] <= "\udbff":
+                text, self._surrogate = text[:-1], text[-1]
+            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+
+    def _settle(self, finish_reason: FinishReason, fault: Fault | None) -> None:
+        with self._lock:
+            if self._finish_reason is not None:
+                return
+            if self._surrogate:
+                self._surrogate = ""
+                self._append("\ufffd", ())
+            self._ended_at = monotonic()
+            self._fault = fault
+            self._finish_reason = finish_reason
+            self._cancel_callbacks.clear()
+        self._dispatcher.notify(urgent=True)
+
+    def disown(self) -> None:
+        """In a child process after `fork`: the stream is the parent's, so it has failed here."""
+        self._lock = threading.Lock()
+        # One that is not started: the parent's thread does not exist here.
+        self._dispatcher = Dispatcher()
+        self.fail("the stream belongs to the parent process")
+
+    # Cancelling: the only thing that travels back
+
+    def cancel(self, reason: str = "cancelled", *, by: str = "program") -> None:
+        """Ask the producer to stop; any thread may, also a signal handler, and the first reason given stays.
+
+        The stream ends when its producer has heard it; the text so far stays.
+
+        Args:
+            reason: Why, for the end event and everybody who reads it.
+            by: Who asks: a sink's id, a user's name.
+        """
+        # No lock: a signal handler may have interrupted the very thread that holds it.
+        if self._finish_reason is None and not self._cancellations:
+            self._cancellations.append(Cancellation(reason, by))
+            while self._cancel_callbacks:
+                self._cancel_callbacks.pop()()
+
+    @property
+    def cancelled(self) -> Cancellation | None:
+        """Who asked the stream to stop, and why; None if nobody did."""
+        return self._cancellations[0] if self._cancellations else None
+
+    def on_cancel(self, callback: Callable[[], object]) -> None:
+        """Call `callback` once when somebody asks the stream to stop, or at once if somebody has; it must not block."""
+        self._cancel_callbacks.append(callback)
+        if self._cancellations:
+            with suppress(ValueError):
+                self._cancel_callbacks.remove(callback)
+                callback()
+
+    # Reading
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return self._data[: self.length].decode()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stream has an outcome."""
+        return self._finish_reason is not None
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """How the stream ended; None while it has not."""
+        return self._finish_reason
+
+    @property
+    def outcome(self) -> End | None:
+        """The end event, as it is for a reader that was given everything; None while there is none."""
+        if self._outcome is None and self._finish_reason is not None:
+            self._outcome = self._make_end(self._finish_reason)
+        return self._outcome
+
+    def follow(self, offset: int = 0) -> Iterator[str]:
+        """Give the text from `offset` on, as it comes, until the stream ends.
+
+        Args:
+            offset: UTF-8 bytes to leave out; must not fall inside a code point.
+
+        Raises:
+            StreamFailed: The stream ended with an error; all its text was given before.
+        """
+        position = offset
+        while True:
+            ended = self.ended
+            if self.length > position:
+                data = self.read(position)
+                position += len(data)
+                yield data.decode()
+            elif ended:
+                return self._raise_failure()
+            else:
+                news = threading.Event()
+                self._dispatcher.watch(self, position, news.set)
+                news.wait()
+
+    async def afollow(self, offset: int = 0) -> AsyncIterator[str]:
+        """The same as `follow`, for `async for`."""
+        position = offset
+        while True:
+            ended = self.ended
+            if self.length > position:
+                data = self.read(position)
+                position += len(data)
+                yield data.decode()
+            elif ended:
+                self._raise_failure()
+                return
+            else:
+                news = asyncio.Event()
+                ring = partial(_ring, asyncio.get_running_loop(), news)
+                self._dispatcher.watch(self, position, ring)
+                await news.wait()
+
+    def __iter__(self) -> Iterator[str]:
+        return self.follow()
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self.afollow()
+
+    def read(self, offset: int, limit: int | None = None) -> bytes:
+        """The text from `offset` on as UTF-8, `limit` bytes at most but never a part of a code point."""
+        end = self.length if limit is None else min(self.length, offset + limit)
+        while end < self.length and self._data[end] & 0xC0 == 0x80:
+            end -= 1
+        return bytes(self._data[offset:end])
+
+    def chunk(self, offset: int, data: bytes) -> Chunk:
+        """The chunk that `data`, read at `offset`, is: with its token ids, and the time its last text was written."""
+        end = offset + len(data)
+        ids = slice(bisect_right(self._id_ends, offset), bisect_right(self._id_ends, end))
+        written = self.info.time + timedelta(seconds=self.written_at(end - 1) - self._opened)
+        return Chunk(self.info, offset, data, tuple(self._ids[ids]), written)
+
+    def written_at(self, offset: int) -> float:
+        """When the byte at `offset` was written, on the monotonic clock."""
+        return self._times[bisect_left(self._ends, offset + 1)]
+
+    def is_boundary(self, offset: int) -> bool:
+        """Whether `offset` lies in the text and not inside a code point."""
+        return 0 <= offset <= self.length and (offset == self.length or self._data[offset] & 0xC0 != 0x80)
+
+    def _raise_failure(self) -> None:
+        if self._fault is not None:
+            raise StreamFailed(self.info.id, self._fault.type, self._fault.message)
+
+    def _make_end(self, finish_reason: FinishReason) -> End:
+        return End(
+            stream=self.info.id,
+            attempt=self.info.attempt,
+            offset=self.length,
+            finish_reason=finish_reason,
+            error=self._fault,
+            cancel=self.cancelled if finish_reason == "cancelled" else None,
+            tokens=self.tokens,
+            token_ids=tuple(self._idle_ids),
+            sha256=hashlib.sha256(bytes(self._data)).hexdigest(),
+            ttft=self._times[0] - self._opened if self._times else None,
+            duration=self._ended_at - self._opened,
+            time=self.info.time + timedelta(seconds=self._ended_at - self._opened),
+        )
+
+    # A context manager bounds the generation
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.cancel("interrupted", by="keyboard")
+            self.end()
+        elif error is not None:
+            self.fail(error)
+        else:
+            self.end()
+
+
+def _ring(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
+    # A closed loop means that the reader has gone: nobody is left to tell.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(news.set)
