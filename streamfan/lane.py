@@ -222,13 +222,19 @@ class Lane:
     # What happens on the lane's thread
 
     def _run(self) -> None:
-        while not (self._finishing and not self._cursors):
+        while not self._done:
             wake_at = self._round()
             self._note_state()
-            self._bell.wait(wake_at - monotonic())
+            # The round may have settled the last stream, and then nobody will ring again.
+            if not self._done:
+                self._bell.wait(wake_at - monotonic())
         self._attempt("disconnect", self.sink.disconnect)
         self._ended = True
         self._note_state()
+
+    @property
+    def _done(self) -> bool:
+        return self._finishing and not self._cursors
 
     def _round(self) -> float:
         """Serve every stream that is due, once, and say when the next one will be."""

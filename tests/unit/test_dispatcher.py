@@ -1,0 +1,165 @@
+"""The fan's one clock: who is woken, when, and what a publisher pays for it."""
+
+from __future__ import annotations
+
+import threading
+from math import inf
+
+from streamfan.dispatcher import Bell, Dispatcher
+from tests.support.sinks import wait_for
+from tests.support.streams import dispatching, silent_stream
+
+
+class Sleeper:
+    """A consumer that remembers being woken."""
+
+    def __init__(self, linger: float) -> None:
+        self.linger = linger
+        self.woken = threading.Event()
+
+    def wake(self) -> None:
+        self.woken.set()
+
+    def check(self) -> None:
+        pass
+
+
+class CountingBell(Bell):
+    """Counts its ringing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rung = 0
+
+    def ring(self) -> None:
+        self.rung += 1
+        super().ring()
+
+
+def test_ringing_twice_wakes_once() -> None:
+    bell = Bell()
+
+    bell.ring()
+    bell.ring()
+
+    assert (bell.wait(0), bell.wait(0)) == (True, False)
+
+
+def test_news_wakes_a_consumer_without_linger() -> None:
+    with dispatching() as dispatcher:
+        sleeper = Sleeper(0.0)
+        dispatcher.add(sleeper)
+        wait_for(sleeper.woken)
+        sleeper.woken.clear()
+
+        dispatcher.notify()
+
+        wait_for(sleeper.woken)
+
+
+def test_urgent_news_does_not_wait_for_the_linger() -> None:
+    with dispatching() as dispatcher:
+        sleeper = Sleeper(3600.0)
+        dispatcher.add(sleeper)
+        wait_for(sleeper.woken)
+        sleeper.woken.clear()
+
+        dispatcher.notify(urgent=True)
+
+        wait_for(sleeper.woken)
+
+
+def test_publisher_rings_only_if_somebody_wants_the_text_before_the_next_look() -> None:
+    dispatcher = Dispatcher()  # not started, so nothing but this test looks
+    dispatcher._bell = bell = CountingBell()
+    dispatcher.add(Sleeper(10.0))
+    bell.rung = 0
+    dispatcher._next_look = dispatcher._look()
+
+    for _ in range(100):
+        dispatcher.notify()
+
+    assert bell.rung == 0
+
+
+def test_what_a_publisher_does_is_the_same_for_any_number_of_consumers() -> None:
+    rings = []
+    for consumers in (1, 100):
+        dispatcher = Dispatcher()
+        dispatcher._bell = bell = CountingBell()
+        for _ in range(consumers):
+            dispatcher.add(Sleeper(0.0))
+        bell.rung = 0
+        dispatcher.notify()
+        rings.append(bell.rung)
+
+    assert rings == [1, 1]
+
+
+def test_removed_consumer_is_left_alone() -> None:
+    with dispatching() as dispatcher:
+        gone, there = Sleeper(0.0), Sleeper(0.0)
+        dispatcher.add(gone)
+        dispatcher.add(there)
+        wait_for(gone.woken)
+        dispatcher.remove(gone)
+        gone.woken.clear()
+        there.woken.clear()
+
+        dispatcher.notify(urgent=True)
+
+        wait_for(there.woken)
+        assert not gone.woken.is_set()
+
+
+def test_watch_fires_once_when_the_stream_grows() -> None:
+    stream = silent_stream()
+    with dispatching() as dispatcher:
+        fired = threading.Event()
+        calls: list[int] = []
+        dispatcher.watch(stream, 2, lambda: (calls.append(stream.length), fired.set()))
+        stream.write("ab")
+        dispatcher.notify()
+        stream.write("c")
+        dispatcher.notify()
+        wait_for(fired)
+        stream.write("d")
+        dispatcher.notify()
+
+    assert calls == [3]
+
+
+def test_watch_for_the_end_fires_at_the_end_only() -> None:
+    stream = silent_stream()
+    with dispatching() as dispatcher:
+        fired = threading.Event()
+        dispatcher.watch(stream, inf, fired.set)
+        stream.write("text")
+        dispatcher.notify(urgent=True)
+        assert not fired.is_set()
+
+        stream.end()
+        dispatcher.notify(urgent=True)
+
+        wait_for(fired)
+
+
+def test_watch_that_comes_too_late_fires_at_once() -> None:
+    stream = silent_stream()
+    stream.end()
+    with dispatching() as dispatcher:
+        fired = threading.Event()
+
+        dispatcher.watch(stream, inf, fired.set)
+
+        wait_for(fired)
+
+
+def test_stop_looks_once_more() -> None:
+    stream = silent_stream()
+    fired = threading.Event()
+    with dispatching() as dispatcher:
+        dispatcher.watch(stream, inf, fired.set)
+        stream.end()
+
+    assert fired.is_set()
