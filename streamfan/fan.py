@@ -7,14 +7,16 @@ import os
 import re
 import secrets
 import threading
+import weakref
 from collections import deque
+from itertools import count
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from streamfan import lifetime
 from streamfan.dispatcher import Dispatcher
-from streamfan.errors import ConfigError, UsageError
+from streamfan.errors import UsageError
 from streamfan.events import StreamInfo, now
 from streamfan.lane import Lane
 from streamfan.observers import Observers
@@ -22,7 +24,8 @@ from streamfan.options import LaneOptions
 from streamfan.plugins import plugins
 from streamfan.report import DeliveryReport, Report, SinkReport, StreamReport
 from streamfan.sink import Sink
-from streamfan.specs import parse
+from streamfan.sinks.callback import Callback
+from streamfan.specs import check_id, check_unique, parse
 from streamfan.stream import Stream, next_attempt
 
 if TYPE_CHECKING:
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 1_000
 _STREAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_LANE_ID = re.compile(r"[a-z][a-z0-9]*")
 # A part of any deadline is kept for closing files and connections.
 _CLOSING_SHARE = 0.2
 _LONGEST_CLOSING = 1.0
@@ -110,13 +112,12 @@ class Fan:
         """
         self._check_usable()
         spec_id, made = _make(sink)
-        id = id or spec_id or made.name
-        if not _LANE_ID.fullmatch(id):
-            raise ConfigError(f"sink id {id!r} is malformed, expected a small letter and then small letters or digits")
+        if id is None:
+            id = spec_id or self._default_id(made)
+        check_id(id)
         new = Lane(id, made, lane, self._delivered)
         with self._lock:
-            if any(id == other.id for other in self._lanes):
-                raise ConfigError(f"two sinks are called {id!r}\nTry: a name for each, other={made.name}:...")
+            check_unique((each.id, each.sink.name) for each in (*self._lanes, new))
             self._lanes = (*self._lanes, new)
             for stream, account in self._accounts.items():
                 account.pending += 1
@@ -124,6 +125,13 @@ class Fan:
         new.start()
         self._dispatcher.add(new)
         return id
+
+    def _default_id(self, sink: Sink) -> str:
+        taken = {lane.id for lane in self._lanes}
+        if not isinstance(sink, Callback) or sink.name not in taken:
+            return sink.name
+        # Functions have no specification in which a user could name them.
+        return next(name for number in count(2) if (name := f"{sink.name}{number}") not in taken)
 
     def reach(self) -> tuple[SinkReport, ...]:
         """Wait until every sink is connected, or its `connect_timeout` is over.
@@ -174,9 +182,11 @@ class Fan:
             model=model,
             row=row,
             meta=meta or {},
-            on_cancel=lambda reason, by: stream.cancel(reason, by=by),
+            on_cancel=lambda reason, by: _cancel(held, reason, by),
         )
         stream = Stream(info, self._dispatcher)
+        # Weak: a sink that keeps what it knows of its streams must not keep their texts.
+        held = weakref.ref(stream)
         with self._lock:
             # One more than there are lanes: the stream itself, until it has ended.
             self._accounts[stream] = _Account(len(self._lanes) + 1)
@@ -323,6 +333,12 @@ class Fan:
         self.expire(_SIGNAL_DEADLINE)
 
 
+def _cancel(held: weakref.ref[Stream], reason: str, by: str) -> None:
+    stream = held()
+    if stream is not None:
+        stream.cancel(reason, by=by)
+
+
 def _make(sink: str | Sink | Callable[[str, bool], object]) -> tuple[str | None, Sink]:
     """The sink meant, and the id that its specification gives it."""
     if isinstance(sink, Sink):
@@ -331,7 +347,5 @@ def _make(sink: str | Sink | Callable[[str, bool], object]) -> tuple[str | None,
         spec = parse(sink)
         return spec.id, plugins().make_sink(spec)
     if callable(sink):
-        from streamfan.sinks.callback import Callback
-
         return None, Callback(sink)
     raise UsageError(f"{sink!r} is no sink, expected a specification such as 'file:answer.txt', a Sink or a callable")

@@ -218,6 +218,7 @@ class Lane:
         self.expire(now)
         what = f"{call.method}() has not returned after {now - call.started:.1f} s" if call else "not finished in time"
         self._fault(SinkTimeout(what))
+        self._note_state()
 
     # What happens on the lane's thread
 

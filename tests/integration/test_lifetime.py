@@ -1,0 +1,170 @@
+"""What a process owes its fans at exit and after a fork, in processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRELUDE = """
+import os, sys, threading, time
+from streamfan import Fan, LaneOptions, Sink, UsageError
+
+class Out(Sink):
+    name = "out"
+    def write(self, chunk):
+        os.write(1, b"write " + chunk.data + b"\\n")
+    def close(self, stream, end):
+        os.write(1, f"close {end.finish_reason} {end.complete}\\n".encode())
+    def disconnect(self):
+        os.write(1, b"disconnect\\n")
+
+class Hung(Sink):
+    name = "hung"
+    def write(self, chunk):
+        threading.Event().wait()
+"""
+
+
+def run(script: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELUDE + textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def test_fan_that_nobody_closed_delivers_at_exit() -> None:
+    done = run(
+        """
+        fan = Fan(Out())
+        fan.add(Out(), id="lingering", lane=LaneOptions(linger=3600))
+        stream = fan.open()
+        stream.write("a")
+        stream.write("b")
+        """
+    )
+
+    assert sorted(done.stdout.split("\n")[:-1]).count("close error True") == 2
+    assert done.stdout.count("disconnect") == 2
+    assert done.stdout.replace("write ", "").replace("\n", "").count("b") == 2
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_hung_sink_does_not_keep_the_interpreter_alive() -> None:
+    done = run(
+        """
+        from streamfan import lifetime
+        lifetime._EXIT_TIMEOUT = 0.3
+        fan = Fan(Hung())
+        fan.open().write("text")
+        """
+    )
+
+    assert done.returncode == 0
+    assert "write() has not returned" in done.stderr
+
+
+def test_exception_that_ends_the_program_still_delivers() -> None:
+    done = run(
+        """
+        with Fan(Out()) as fan, fan.open() as stream:
+            stream.write("partial")
+            raise ValueError("model broke")
+        """
+    )
+
+    assert "write partial\nclose error True\ndisconnect\n" in done.stdout
+    assert "model broke" in done.stderr
+
+
+def test_forked_child_closes_nothing_of_its_parent() -> None:
+    done = run(
+        """
+        fan = Fan(Out())
+        stream = fan.open()
+        stream.write("before ")
+        child = os.fork()
+        if child == 0:
+            fan.close()
+            sys.exit(0)
+        os.waitpid(child, 0)
+        stream.write("after")
+        stream.end()
+        fan.close()
+        """
+    )
+
+    assert done.stdout.count("disconnect") == 1
+    assert done.stdout.count("close stop True") == 1
+    assert done.stdout.replace("write ", "").replace("\n", "").startswith("before after")
+    assert done.stderr == ""
+
+
+def test_forked_child_is_told_to_make_its_own_fan() -> None:
+    done = run(
+        """
+        fan = Fan(Out())
+        if os.fork() == 0:
+            try:
+                fan.open()
+            except UsageError as error:
+                print(error, flush=True)
+            os._exit(0)
+        os.wait()
+        """
+    )
+
+    assert "this fan belongs to process" in done.stdout
+    assert "make a Fan after the fork" in done.stdout
+
+
+def test_reader_in_a_forked_child_does_not_wait_for_ever() -> None:
+    done = run(
+        """
+        fan = Fan()
+        stream = fan.open()
+        stream.write("text")
+        if os.fork() == 0:
+            try:
+                print("".join(stream))
+            except Exception as error:
+                print(type(error).__name__, flush=True)
+            os._exit(0)
+        os.wait()
+        stream.end()
+        """
+    )
+
+    assert done.stdout == "StreamFailed\n"
+
+
+def test_fork_while_another_thread_writes_does_not_lock_up_the_child(tmp_path: Path) -> None:
+    done = run(
+        """
+        fan = Fan()
+        stream = fan.open()
+        stop = threading.Event()
+        def write():
+            while not stop.is_set():
+                stream.write("x")
+        threading.Thread(target=write, daemon=True).start()
+        for _ in range(30):
+            child = os.fork()
+            if child == 0:
+                repr(fan.report)
+                stream.cancel()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        stop.set()
+        print("done")
+        """
+    )
+
+    assert done.stdout == "done\n", done.stderr
