@@ -18,6 +18,7 @@ from streamfan import lifetime
 from streamfan.dispatcher import Dispatcher
 from streamfan.errors import UsageError
 from streamfan.events import StreamInfo, now
+from streamfan.generation import Generation
 from streamfan.lane import Lane
 from streamfan.observers import Observers
 from streamfan.options import LaneOptions
@@ -27,12 +28,14 @@ from streamfan.sink import Sink
 from streamfan.sinks.callback import Callback
 from streamfan.specs import check_id, check_unique, parse
 from streamfan.stream import Stream, next_attempt
+from streamfan.streamer import Streamer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from streamfan.observers import Observer
+    from streamfan.specials import TokenIds
 
 _REMEMBERED = 1_000
 _STREAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -144,6 +147,11 @@ class Fan:
             lane.reached.wait(max(0.0, started + lane.options.connect_timeout - monotonic()))
         return tuple(lane.report() for lane in self._lanes if not lane.connected)
 
+    @property
+    def deserted(self) -> bool:
+        """Whether every destination has left, so that there is nobody to generate for."""
+        return bool(self._lanes) and all(lane.left for lane in self._lanes)
+
     # Streams
 
     def open(
@@ -194,6 +202,37 @@ class Fan:
                 lane.add(stream)
         self._dispatcher.watch(stream, inf, lambda: self._delivered(stream, None))
         return stream
+
+    def streamer(
+        self,
+        tokenizer: Any,
+        *,
+        model: Any = None,
+        eos_token_id: TokenIds | None = None,
+        pad_token_id: int | None = None,
+        stop: str | Sequence[str] = (),
+        skip_prompt: bool = False,
+        **decode_kwargs: Any,
+    ) -> Streamer:
+        """A streamer for `model.generate(streamer=...)`: each row of the batch becomes a stream; see `Streamer`."""
+        return Streamer(
+            self,
+            tokenizer,
+            model=model,
+            eos_token_id=eos_token_id,
+            pad_token_id=pad_token_id,
+            stop=stop,
+            skip_prompt=skip_prompt,
+            **decode_kwargs,
+        )
+
+    def start(self, model: Any, tokenizer: Any, inputs: Any, **kwargs: Any) -> Generation:
+        """Call `model.generate()` in a thread, and stream what it generates; see `Generation` for the arguments."""
+        return Generation(self, model, tokenizer, inputs, **kwargs)
+
+    def generate(self, model: Any, tokenizer: Any, inputs: Any, **kwargs: Any) -> Any:
+        """The same as `start(...).result()`: what `model.generate()` returns."""
+        return self.start(model, tokenizer, inputs, **kwargs).result()
 
     def cancel(self, reason: str = "cancelled", *, by: str = "program") -> None:
         """Ask the producers of all open streams to stop; any thread may, also a signal handler."""

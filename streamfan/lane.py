@@ -165,6 +165,11 @@ class Lane:
         return self._connected
 
     @property
+    def left(self) -> bool:
+        """Whether the destination has closed by itself, as a pipe does."""
+        return self._left
+
+    @property
     def stalled_in(self) -> str | None:
         """The sink's method that has not returned within `call_timeout`."""
         call = self._call
@@ -206,6 +211,7 @@ class Lane:
             max_lag=tally.max_lag,
             waiting_in=call.method if call is not None and self._abandoned else self.stalled_in,
             error=None if self._error is None or not (tally.failed or self._failing) else describe(self._error),
+            trouble=self._why(State.DEGRADED) if self.state is State.DEGRADED else None,
             left=self._left,
         )
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,8 @@ Boundary = Literal["chunk", "word", "line", "sentence", "all"]
 """Where a merged chunk may end."""
 
 _UNITS = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_USERINFO = re.compile(r"//[^/?#]*@")
+_BYTE_SIZE = TypeAdapter(ByteSize)
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)\s*", re.ASCII)
 
 
@@ -32,6 +34,18 @@ def seconds(value: Any) -> Any:
             f"not a duration: {value!r}, expected a number of seconds or a number with us, ms, s, m, h or d"
         )
     return float(match[1]) * _UNITS[match[2]]
+
+
+def size(value: Any) -> Any:
+    """A number of bytes, from a number or from text such as "64KiB"."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return int(_BYTE_SIZE.validate_python(value))
+    except ValidationError:
+        raise ValueError(
+            f"not a size: {value!r}, expected a number of bytes or a number with KiB, MiB, kB, MB"
+        ) from None
 
 
 def secret(value: Any) -> Any:
@@ -51,10 +65,15 @@ def secret(value: Any) -> Any:
     return value
 
 
+def without_userinfo(target: str) -> str:
+    """A target as people may see it: a URL's user name and password are left out."""
+    return _USERINFO.sub("//***@", target)
+
+
 Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
 """A duration in seconds; accepts "10ms"."""
 
-Size = ByteSize
+Size = Annotated[int, BeforeValidator(size), Field(ge=0)]
 """A number of bytes; accepts "64KiB"."""
 
 Secret = Annotated[SecretStr, BeforeValidator(secret)]
@@ -79,7 +98,7 @@ class LaneOptions(Options):
         default="chunk",
         description="Deliver up to the end of a chunk, word, line or sentence, or all of the text at its end.",
     )
-    max_bytes: Annotated[Size, Field(ge=4)] = Field(default=Size(64 * 1024), description="The largest merged chunk.")
+    max_bytes: Annotated[Size, Field(ge=4)] = Field(default=64 * 1024, description="The largest merged chunk.")
     sequential: bool = Field(
         default=False, description="Finish one stream before the next begins; the others wait, which costs nothing."
     )

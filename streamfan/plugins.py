@@ -245,14 +245,19 @@ def _shortcoming(kind: Kind, plugin: type[Sink | Source]) -> str | None:
         return f"lacks {', '.join(sorted(plugin.__abstractmethods__))}()"
     if not issubclass(plugin.Options, options):
         return f"has Options that are no subclass of {options.__name__}"
-    return _unusable_words(plugin) if kind == "sink" else None
+    return _unusable_words(cast("type[Sink]", plugin)) if kind == "sink" else None
 
 
-def _unusable_words(sink: type[Sink | Source]) -> str | None:
+def _unusable_words(sink: type[Sink]) -> str | None:
+    from streamfan.options import LaneOptions
+
     try:
         check_id(sink.name)
+        LaneOptions().over(sink.lane_defaults)
     except SpecError as error:
         return f"has a name that is no id: {str(error).splitlines()[0]}"
+    except ValueError as error:
+        return f"has lane_defaults that are none: {_flat(error)}"
     # Keys of a sink's table in the configuration file, and of its lane's in environment variables.
     taken = [
         name for name in sink.Options.model_fields if name in {"type", "target", "lane"} or name.startswith("lane_")

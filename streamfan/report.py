@@ -84,6 +84,7 @@ class SinkReport:
         max_lag: The longest that any text has waited.
         waiting_in: The method that has not returned within `call_timeout`, or that was abandoned; None if none.
         error: The last error that counted; None if there was none.
+        trouble: Why it is degraded; None if it is not.
         left: Whether the destination closed by itself, as a pipe does.
     """
 
@@ -104,6 +105,7 @@ class SinkReport:
     max_lag: float
     waiting_in: str | None
     error: str | None
+    trouble: str | None
     left: bool
 
     @property

@@ -24,13 +24,12 @@ raised                                         what the lane does
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from abc import ABC, abstractmethod
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from streamfan.options import Options
+from streamfan.options import Options, without_userinfo
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from streamfan.events import Chunk, End, StreamInfo
 
 T = TypeVar("T")
-
-_USERINFO = re.compile(r"//[^/?#]*@")
 
 
 class Delivery(StrEnum):
@@ -87,7 +84,7 @@ class Sink(ABC):
     @property
     def label(self) -> str | None:
         """The target as people may see it: without a user's name and password."""
-        return None if self.target is None else _USERINFO.sub("//***@", self.target)
+        return None if self.target is None else without_userinfo(self.target)
 
     def connect(self) -> None:  # noqa: B027 - a sink without a connection has nothing to do here
         """Reach the destination; called before any stream is opened, and again until it has worked once."""

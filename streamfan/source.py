@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from streamfan.options import Options
+from streamfan.options import Options, without_userinfo
 
 if TYPE_CHECKING:
     from streamfan.fan import Fan
@@ -61,6 +61,11 @@ class Source(ABC):
     def __init__(self, target: str | None = None, options: SourceOptions | None = None) -> None:
         self.target = target
         self.options = self.Options() if options is None else options
+
+    @property
+    def label(self) -> str:
+        """What people call it: its target if it has one, without a user's name and password."""
+        return without_userinfo(self.target) if self.target else self.name
 
     @abstractmethod
     def load(self, request: Request) -> None:

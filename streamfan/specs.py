@@ -93,16 +93,19 @@ def check_id(id: str) -> None:
         raise SpecError(f"{id!r} cannot be an id: the word is reserved\nTry: my{id}=..., {_GRAMMAR}")
 
 
-def check_unique(ids: Iterable[str]) -> None:
+def check_unique(ids: Iterable[tuple[str, str]]) -> None:
     """Refuse two of the same id.
 
+    Args:
+        ids: Each sink's id and name.
+
     Raises:
-        SpecError: Two are equal; the text shows how to give one of them another.
+        SpecError: Two ids are equal; the text shows how to give one of the sinks another.
     """
     seen: set[str] = set()
-    for id in ids:
+    for id, name in ids:
         if id in seen:
-            raise SpecError(f"two sinks are called {id!r}\nTry: an id of its own for one of them: {id}2={id}:...")
+            raise SpecError(f"two sinks are called {id!r}\nTry: an id of its own for one of them, {id}2={name}:...")
         seen.add(id)
 
 

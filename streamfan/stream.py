@@ -228,12 +228,13 @@ class Stream:
         """Give the text from `offset` on, as it comes, until the stream ends.
 
         Args:
-            offset: UTF-8 bytes to leave out; must not fall inside a code point.
+            offset: UTF-8 bytes to leave out; at most what there is, and not inside a code point.
 
         Raises:
             StreamFailed: The stream ended with an error; all its text was given before.
+            ValueError: An offset to which there is no text.
         """
-        position = offset
+        position = self._checked(offset)
         while True:
             ended = self.ended
             if self.length > position:
@@ -249,7 +250,7 @@ class Stream:
 
     async def afollow(self, offset: int = 0) -> AsyncIterator[str]:
         """The same as `follow`, for `async for`."""
-        position = offset
+        position = self._checked(offset)
         while True:
             ended = self.ended
             if self.length > position:
@@ -292,6 +293,13 @@ class Stream:
     def is_boundary(self, offset: int) -> bool:
         """Whether `offset` lies in the text and not inside a code point."""
         return 0 <= offset <= self.length and (offset == self.length or self._data[offset] & 0xC0 != 0x80)
+
+    def _checked(self, offset: int) -> int:
+        if not self.is_boundary(offset):
+            raise ValueError(
+                f"offset {offset} of stream {self.info.id!r} is not the end of a character between 0 and {self.length}"
+            )
+        return offset
 
     def _raise_failure(self) -> None:
         if self._fault is not None:

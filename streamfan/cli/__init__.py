@@ -1,0 +1,118 @@
+"""The command line: one module per command, imported when its command is.
+
+The library raises; here an error becomes text and an exit code: 2 for what was said wrong, 1 for the rest. Commands
+that know more codes end with `ctx.exit`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+from typing import Any
+
+import click
+
+from streamfan import __version__
+from streamfan.errors import StreamfanError, UsageError
+from streamfan.terminal import visible
+
+TRACEBACK_VARIABLE = "STREAMFAN_TRACEBACK"
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+# With its help here, so that showing what commands there are imports none of them.
+_COMMANDS = {
+    "run": "Generate text from PROMPT, live, to stdout and to every --sink.",
+    "sinks": "Show which sinks are installed, or all about one.",
+}
+
+
+class Failure(click.ClickException):
+    """An error as the command line ends with it."""
+
+    def format_message(self) -> str:
+        """The text, fit for a terminal: it may hold what a server or a file said."""
+        return visible(super().format_message())
+
+
+class Misuse(Failure):
+    """What was asked for cannot be done as it was said."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """The commands by name, and the outer edge: whatever is raised below ends here."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, as `--help` orders them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command; its module is imported now."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"streamfan.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or suggest one of those that are not imported yet."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=_COMMANDS, ctx=ctx) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; no error leaves this as a traceback unless the environment asks for one."""
+        _write_utf8()
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except StreamfanError as error:
+            raise (Misuse if isinstance(error, UsageError) else Failure)(str(error)) from error
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            _forget_stdout()
+            ctx.exit(BROKEN_PIPE)
+        except Exception as error:
+            if os.environ.get(TRACEBACK_VARIABLE):
+                raise
+            raise Failure(_unexpected(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="streamfan")
+def main() -> None:
+    """Tee for language models: one generation, any number of consumers, live."""
+
+
+def _unexpected(error: Exception) -> str:
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"unexpected {what}\nTry: {TRACEBACK_VARIABLE}=1 before the command, for where it comes from"
+
+
+def _write_utf8() -> None:
+    """Text is UTF-8 everywhere, whatever the locale says; what has no UTF-8 form is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _forget_stdout() -> None:
+    """Let the interpreter flush what is left into nothing: nobody reads it any more."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)

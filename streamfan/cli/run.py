@@ -1,0 +1,102 @@
+"""`streamfan run`: generate once, to any number of sinks."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, get_args
+
+import click
+
+from streamfan.cli import console
+from streamfan.cli.session import Session
+from streamfan.config import RunConfig, Summary, configure
+from streamfan.errors import UsageError
+
+EPILOG = """
+\b
+Examples:
+  streamfan run "Once upon a time"
+  streamfan run "Once upon a time" --sink file --sink redis
+  streamfan run --chat "A story about a fox" -s https://example.org/hook
+  streamfan run "A story" -s a=file:a.txt -s b=file:b.jsonl -o b.format=jsonl
+  echo "Once upon a time" | streamfan run --model ./my-model
+  some-program | streamfan run --source stdin --sink redis
+
+\b
+Exit codes:
+  0  every required sink was given everything
+  1  the generation failed
+  2  usage or configuration
+  3  a required sink failed, lost text or was late
+  4  a required sink could not be reached at the start
+  130, 143  interrupted, terminated
+  141  every output was closed by its reader
+"""
+
+
+class RunCommand(click.Command):
+    """A command whose first argument is prose, which may well begin with a dash."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and say what to do about a prompt that looks like an option."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            hint = f"{error.format_message()}\nIf that begins the prompt, put -- before it: streamfan run -- PROMPT"
+            raise click.NoSuchOption(error.option_name, hint, ctx=ctx) from None
+
+
+@click.command(cls=RunCommand, epilog=EPILOG)
+@click.argument("prompt", required=False)
+@click.option(
+    "-s", "--sink", "sinks", multiple=True, metavar="[ID=]NAME[:TARGET]", help="Deliver here too; repeatable."
+)
+@click.option(
+    "-o", "--option", "options", multiple=True, metavar="ID.KEY=VALUE", help="Set an option of a sink; repeatable."
+)
+@click.option("--config", metavar="FILE", help="A streamfan.toml; $STREAMFAN_CONFIG unless given.")
+@click.option("-m", "--model", metavar="MODEL", help="A model's folder or hub id; a small bundled one unless given.")
+@click.option("--source", metavar="NAME[:TARGET]", help="Where the text comes from: transformers (default), stdin, ...")
+@click.option("-n", "--max-new-tokens", type=int, metavar="N", help="Generate N tokens at most (default 256).")
+@click.option("-t", "--temperature", type=float, metavar="T", help="0 is greedy; the model's own unless given.")
+@click.option("--seed", type=int, metavar="N", help="Make sampling repeatable.")
+@click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; repeatable.")
+@click.option("--chat/--no-chat", default=None, help="Put the prompt through the model's chat template.")
+@click.option("-q", "--quiet/--no-quiet", default=None, help="Do not write the text to stdout.")
+@click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for everything.")
+@click.option("--summary", type=click.Choice(get_args(Summary)), help="What each sink was given, on stderr at the end.")
+def run(
+    prompt: str | None, sinks: tuple[str, ...], options: tuple[str, ...], config: str | None, verbose: int, **flags: Any
+) -> None:
+    """Generate text from PROMPT, live, to stdout and to every --sink.
+
+    PROMPT is read from standard input if it is left out or -.
+    """
+    console.log_to_stderr(verbose)
+    configured = configure(sinks=sinks, options=options, config=config, flags=flags)
+    request = configured.request_for(_prompt(prompt, configured))
+    sys.exit(Session(configured, request).run())
+
+
+def _prompt(given: str | None, configured: RunConfig) -> str | None:
+    """The prompt from the argument or from standard input; None where the source takes none."""
+    if given is None and "prompt" not in configured.source.accepts:
+        return None
+    if given in {None, "-"}:
+        if given is None and sys.stdin.isatty():
+            raise UsageError('there is no prompt\nTry: streamfan run "Once upon a time"')
+        given = _read_prompt()
+    assert given is not None, "read by now"
+    if not given.strip():
+        raise UsageError('the prompt is empty\nTry: streamfan run "Once upon a time"')
+    return given
+
+
+def _read_prompt() -> str:
+    data = sys.stdin.buffer.read()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the prompt on standard input is not UTF-8, at byte {error.start}") from None
+    # `echo` and editors end a text with a newline that nobody means.
+    return text.removesuffix("\n").removesuffix("\r")

@@ -1,0 +1,150 @@
+"""One run from the command line: connect, load, generate, drain, and the exit code that says how it went.
+
+All that can take long happens on a thread of its own, so that the main thread hears signals whatever the model does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from enum import IntEnum
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from streamfan.cli import console
+from streamfan.cli.draining import Draining
+from streamfan.cli.summary import show
+from streamfan.errors import UsageError
+from streamfan.fan import Fan
+from streamfan.plugins import plugins
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from streamfan.config import RunConfig
+    from streamfan.report import SinkReport
+    from streamfan.source import Request
+
+_SIGNAL_DEADLINE = 10.0
+# How often the main thread looks whether there is still somebody to generate for.
+_LOOK = 0.1
+
+
+class Exit(IntEnum):
+    """Exit codes; a signal's is 128 and its number."""
+
+    OK = 0
+    GENERATION_FAILED = 1
+    USAGE = 2
+    SINK_FAILED = 3
+    NOT_REACHED = 4
+    OUTPUTS_CLOSED = 141
+
+
+class Session:
+    """One run.
+
+    Args:
+        config: What to run.
+        request: What to ask the source for.
+    """
+
+    def __init__(self, config: RunConfig, request: Request) -> None:
+        self._config = config
+        self._request = request
+        self._fan = Fan()
+        self._phase = "connecting"
+        self._unreached: tuple[SinkReport, ...] = ()
+        self._error: Exception | None = None
+        self._signal: signal.Signals | None = None
+        self._deadline = inf
+        # daemon: a model that does not stop must not keep the interpreter alive.
+        self._worker = threading.Thread(target=self._work, name="streamfan-source", daemon=True)
+
+    def run(self) -> int:
+        """Run to the end, whatever that is, and return the exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        self._add_sinks()
+        self._worker.start()
+        for phase in ("connecting", "loading"):
+            with console.waiting(self._doing(phase)):
+                self._wait_while(phase)
+        self._wait_while("generating")
+        with Draining(self._fan):
+            self._fan.close()
+        code = self._exit_code()
+        show(self._fan.report, self._config.summary, code)
+        self._say_what_failed()
+        if self._worker.is_alive():
+            # A thread inside a model's native code does not survive the interpreter's own way of exiting.
+            os._exit(code)
+        return code
+
+    def _add_sinks(self) -> None:
+        for sink in self._config.sinks:
+            self._fan.add(sink.sink, id=sink.id, lane=sink.lane)
+        for observer in plugins().observers():
+            self._fan.observe(observer)
+
+    def _work(self) -> None:
+        try:
+            self._unreached = tuple(report for report in self._fan.reach() if report.required and not report.left)
+            if self._unreached or self._signal is not None:
+                return
+            self._phase = "loading"
+            self._config.source.load(self._request)
+            self._phase = "generating"
+            if self._signal is None:
+                self._config.source.run(self._fan, self._request)
+        except Exception as error:  # foreign code: a source's, a model's
+            self._error = error
+
+    def _doing(self, phase: str) -> str:
+        return f"loading {self._request.model or self._config.source.label}" if phase == "loading" else phase
+
+    def _wait_while(self, phase: str) -> None:
+        while self._phase == phase and self._worker.is_alive() and monotonic() < self._deadline:
+            self._worker.join(_LOOK)
+            if self._signal is not None and phase != "generating":
+                # Nothing was generated yet, so there is nothing to wait for.
+                return
+            if self._fan.deserted:
+                self._fan.cancel("every output was closed", by="streamfan")
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if self._signal is not None:
+            os._exit(128 + number)
+        self._signal = signal.Signals(number)
+        self._deadline = monotonic() + _SIGNAL_DEADLINE
+        self._fan.cancel("interrupted" if number == signal.SIGINT else "terminated", by=self._signal.name)
+        self._fan.expire(_SIGNAL_DEADLINE)
+        # Not `console.say`: the signal may have come in the middle of that.
+        os.write(2, b"\nstreamfan: stopping; once more to exit at once\n")
+
+    def _exit_code(self) -> int:
+        report = self._fan.report
+        if isinstance(self._error, UsageError):
+            return Exit.USAGE
+        if self._unreached:
+            return Exit.NOT_REACHED
+        if self._error is not None or any(stream.finish_reason == "error" for stream in report.streams):
+            return Exit.GENERATION_FAILED
+        if self._signal is not None:
+            return 128 + self._signal
+        if report.failures:
+            return Exit.SINK_FAILED
+        return Exit.OUTPUTS_CLOSED if self._fan.deserted else Exit.OK
+
+    def _say_what_failed(self) -> None:
+        report = self._fan.report
+        if self._error is not None:
+            console.complain(self._error)
+        for stream in report.streams:
+            if stream.error is not None and self._error is None:
+                console.say(f"Error: stream {stream.id!r} failed: {stream.error}")
+        for sink in self._unreached or report.failures:
+            console.say(f"Error: {sink}")

@@ -1,0 +1,77 @@
+"""What each sink was given, as a table for people or as JSON for programs; on stderr, for stdout is the text's."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from streamfan.cli import console
+from streamfan.terminal import visible
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from streamfan.report import DeliveryReport, Report, SinkReport, StreamReport
+
+# Enough of a sha256 to compare by eye; the JSON has it all.
+_HASH_SHOWN = 16
+
+
+def show(report: Report, how: str | None, exit_code: int) -> None:
+    """Print the report.
+
+    Args:
+        report: Of a fan that is closed.
+        how: "table", "json" or "none"; None is a table where stderr is a terminal, else nothing.
+        exit_code: What the program will exit with.
+    """
+    if how == "json":
+        console.say(json.dumps({**report.to_dict(), "exit_code": exit_code}, ensure_ascii=False))
+    elif report.streams and (how == "table" or (how is None and sys.stderr.isatty())):
+        for stream in report.streams:
+            console.stderr().print(_table(stream, report))
+
+
+def _table(stream: StreamReport, report: Report) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=_title(stream), title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("sink", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("bytes", justify="right", no_wrap=True)
+    table.add_column("chunks", justify="right", no_wrap=True)
+    table.add_column("lag", justify="right", no_wrap=True)
+    table.add_column("sha256", no_wrap=True)
+    table.add_row("(generated)", str(stream.finish_reason), f"{stream.bytes:,}", "", "", _hash(stream.sha256))
+    sinks = {sink.id: sink for sink in report.sinks}
+    for delivery in stream.deliveries:
+        table.add_row(*_row(delivery, sinks[delivery.sink]))
+    return table
+
+
+def _title(stream: StreamReport) -> str:
+    parts = [f"{stream.id}: {stream.tokens} tokens"]
+    if stream.ttft is not None and stream.duration:
+        parts.append(f"first after {stream.ttft:.2f} s, all in {stream.duration:.2f} s")
+    return visible(", ".join(parts))
+
+
+def _row(delivery: DeliveryReport, sink: SinkReport) -> tuple[str, str, str, str, str, str]:
+    state = (
+        "complete" if delivery.complete else "left" if sink.left else "failed" if delivery.error else str(sink.state)
+    )
+    colour = "green" if delivery.complete else "yellow" if sink.left else "red"
+    return (
+        delivery.sink,
+        f"[{colour}]{state}[/]",
+        f"{delivery.bytes:,}",
+        f"{delivery.chunks:,}",
+        f"{sink.max_lag * 1000:,.0f} ms",
+        _hash(delivery.sha256),
+    )
+
+
+def _hash(sha256: str | None) -> str:
+    return "" if sha256 is None else sha256[:_HASH_SHOWN]

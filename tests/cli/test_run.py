@@ -1,0 +1,478 @@
+"""`streamfan run` as somebody at a shell meets it: text, files, exit codes, one clear line when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from streamfan.events import End, Start, Text, decode
+from tests.support.command import ILL_SINKS, TRACEBACK, Shell
+from tests.support.distributions import Site
+from tests.support.receiver import Receiver, Reply, answer, redirect, silence
+
+QUICK = ("-o", "webhook.lane.max_elapsed=0.3s")
+
+
+def install_ill_sinks(shell: Shell) -> None:
+    Site(shell.site).install(
+        "streamfan-ill", code=ILL_SINKS, sinks=dict.fromkeys(("hung", "raising", "slow"), "streamfan_ill")
+    )
+
+
+def read_until(process: subprocess.Popen[bytes], text: bytes) -> bytes:
+    """Read standard output until `text` has come."""
+    assert process.stdout is not None
+    got = b""
+    while text not in got:
+        piece = os.read(process.stdout.fileno(), 65536)
+        assert piece, f"it ended too soon: {got!r}"
+        got += piece
+    return got
+
+
+# Text
+
+
+def test_text_goes_to_stdout_and_to_every_sink(shell: Shell) -> None:
+    done = shell.stdin("héllo ☕\nworld", "-s", "a=file:a.txt", "-s", "b=file:b.jsonl", "-o", "b.format=jsonl")
+
+    assert (done.code, done.stdout) == (0, "héllo ☕\nworld".encode())
+    assert shell.file("a.txt") == "héllo ☕\nworld"
+    events = [decode(line) for line in shell.file("b.jsonl").splitlines()]
+    assert isinstance(events[0], Start)
+    assert "".join(event.text for event in events if isinstance(event, Text)) == "héllo ☕\nworld"
+    assert isinstance(events[-1], End)
+    assert events[-1].complete
+
+
+def test_quiet_keeps_the_text_off_stdout(shell: Shell) -> None:
+    done = shell.stdin("text", "-q", "-s", "file:out.txt")
+
+    assert (done.code, done.stdout, shell.file("out.txt")) == (0, b"", "text")
+
+
+def test_file_has_its_documented_default_name(shell: Shell) -> None:
+    done = shell.stdin("text", "-s", "file", "--summary", "json")
+
+    (stream,) = done.summary["streams"]
+    assert shell.file(f"streamfan-{stream['id']}.txt") == "text"
+
+
+def test_nothing_but_text_is_on_stdout_even_when_much_is_said(shell: Shell) -> None:
+    done = shell.stdin("text", "-vv", "--summary", "table")
+
+    assert done.stdout == b"text"
+    assert "sha256" in done.stderr
+    assert "is closed" in done.stderr
+
+
+def test_bytes_that_are_no_utf8_become_replacement_characters(shell: Shell) -> None:
+    done = shell.stdin(b"a\xff\xe6\x97b", "-s", "file:out.txt")
+
+    assert (done.code, shell.file("out.txt")) == (0, "a\ufffd\ufffdb")
+
+
+def test_empty_input_is_an_empty_text(shell: Shell) -> None:
+    done = shell.stdin("", "-s", "file:out.txt")
+
+    assert (done.code, done.stdout, shell.file("out.txt")) == (0, b"", "")
+
+
+def test_text_arrives_while_the_source_still_writes(shell: Shell) -> None:
+    process = shell.start("run", "--source", "stdin")
+    assert process.stdin is not None
+
+    process.stdin.write(b"first")
+    process.stdin.flush()
+    read_until(process, b"first")
+    stdout, stderr = process.communicate(b" second", timeout=30)
+
+    assert (process.returncode, stdout) == (0, b" second"), stderr
+
+
+# Settings
+
+
+def test_config_file_environment_and_options_in_their_order(shell: Shell) -> None:
+    (shell.folder / "streamfan.toml").write_text(
+        '[run]\nquiet = true\nsource = "stdin"\n[sinks.out]\ntype = "file"\ntarget = "out.txt"\nformat = "jsonl"\n'
+    )
+
+    file = shell.run("run", "--config", "streamfan.toml", text="text")
+    variable = shell.run("run", "--config", "streamfan.toml", text="text", env={"STREAMFAN_OUT_TARGET": "env.txt"})
+    option = shell.run(
+        *("run", "-o", "out.format=text", "-o", "out.target=opt.txt"),
+        text="text",
+        env={"STREAMFAN_CONFIG": "streamfan.toml", "STREAMFAN_OUT_FORMAT": "jsonl"},
+    )
+
+    assert [done.code for done in (file, variable, option)] == [0, 0, 0]
+    assert shell.file("out.txt").startswith('{"v":1')
+    assert shell.file("env.txt").startswith('{"v":1')
+    assert shell.file("opt.txt") == "text"
+
+
+def test_summary_as_json_is_for_programs(shell: Shell) -> None:
+    done = shell.stdin("text", "--summary", "json", "-s", "file:out.txt")
+
+    assert done.summary["exit_code"] == 0
+    assert [sink["id"] for sink in done.summary["sinks"]] == ["stdout", "file"]
+    (stream,) = done.summary["streams"]
+    assert {delivery["sha256"] for delivery in stream["deliveries"]} == {stream["sha256"]}
+
+
+def test_summary_none_says_nothing(shell: Shell) -> None:
+    assert shell.stdin("text", "--summary", "none").stderr == ""
+
+
+def test_summary_has_no_colour_on_what_is_no_terminal(shell: Shell) -> None:
+    assert "\x1b" not in shell.stdin("text", "--summary", "table").stderr
+
+
+def test_version(shell: Shell) -> None:
+    done = shell.run("--version")
+
+    assert done.stdout.startswith(b"streamfan, version 0.")
+
+
+# Bad input: one clear line, exit code 2, and nothing is made
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-s", "reddis"], "unknown sink 'reddis', did you mean 'redis'"),
+        (["-s", "=file"], "Try: [ID=]NAME[:TARGET]"),
+        (["-s", "file:"], "empty target"),
+        (["-s", "file:a.txt", "-s", "file:b.txt"], "file2=file:"),
+        (["-s", "file:a.txt", "-o", "file.fromat=jsonl"], "did you mean 'format'"),
+        (["-s", "file:a.txt", "-o", "file.format=xml"], "'text' or 'jsonl'"),
+        (["-s", "file:a.txt", "-o", "file.lane.linger=soon"], "not a duration: 'soon'"),
+        (["-s", "file:{name}.txt"], "{name}"),
+        (["-s", "webhook"], "https://host/path"),
+        (["-o", "fiel.format=text"], "'fiel'"),
+        (["--config", "missing.toml"], "missing.toml"),
+        (["--source", "nowhere"], "unknown source 'nowhere'"),
+        (["--summary", "xml"], "xml"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_was_said_wrong_is_one_clear_error(shell: Shell, arguments: list[str], said: str) -> None:
+    done = shell.stdin("text", *arguments) if "--source" not in arguments else shell.run("run", *arguments)
+
+    assert (done.code, done.stdout) == (2, b""), done
+    assert said in done.stderr
+    assert list(shell.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("prompt", ["", "   ", "\n"])
+def test_empty_prompt_is_refused(shell: Shell, prompt: str) -> None:
+    done = shell.run("run", prompt)
+
+    assert (done.code, "the prompt is empty" in done.stderr) == (2, True)
+
+
+def test_empty_prompt_on_standard_input_is_refused(shell: Shell) -> None:
+    assert "the prompt is empty" in shell.run("run", text="\n").stderr
+
+
+def test_prompt_with_a_leading_dash_gets_advice(shell: Shell) -> None:
+    done = shell.run("run", "- a list")
+
+    assert done.code == 2
+    assert "put -- before it" in done.stderr
+
+
+def test_prompt_for_a_source_that_takes_none_is_refused(shell: Shell) -> None:
+    done = shell.run("run", "--source", "stdin", "Once")
+
+    assert (done.code, "a prompt means nothing to source 'stdin'" in done.stderr) == (2, True)
+
+
+def test_flag_that_means_nothing_to_the_source_is_refused(shell: Shell) -> None:
+    done = shell.stdin("text", "--temperature", "1")
+
+    assert (done.code, "temperature" in done.stderr, done.stdout) == (2, True, b"")
+
+
+def test_folder_that_is_no_model_is_refused(shell: Shell) -> None:
+    (shell.folder / "empty").mkdir()
+
+    done = shell.run("run", "Once", "--model", "./empty", "-s", "file:out.txt")
+
+    assert done.code == 2, done
+    assert "empty" in done.stderr
+    assert not (shell.folder / "out.txt").exists()
+
+
+def test_error_text_cannot_move_the_cursor(shell: Shell) -> None:
+    done = shell.stdin("text", "-s", "fi\x1b[2Jle")
+
+    assert done.code == 2
+    assert "\x1b" not in done.stderr
+
+
+# Sinks that fail
+
+
+@pytest.mark.parametrize("target", ["missing/out.txt", "."])
+def test_target_that_cannot_be_opened_costs_no_generation(shell: Shell, target: str) -> None:
+    done = shell.stdin("text", "-s", f"file:{target}")
+
+    assert (done.code, done.stdout) == (4, b""), done
+    assert target in done.stderr
+
+
+def test_server_that_is_not_there_costs_no_generation(shell: Shell) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"redis://:hunter2@127.0.0.1:{free.getsockname()[1]}/0"
+        done = shell.stdin("text", "-s", url, "-o", "redis.lane.connect_timeout=0.3")
+
+    assert (done.code, done.stdout) == (4, b"")
+    assert "127.0.0.1" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_sink_that_is_not_required_may_be_missing(shell: Shell) -> None:
+    done = shell.stdin("text", "-s", "file:missing/out.txt", "-o", "file.lane.required=false")
+
+    assert (done.code, done.stdout) == (0, b"text")
+    assert "missing/out.txt" in done.stderr
+
+
+def test_full_disk_fails_that_sink_alone(shell: Shell) -> None:
+    done = shell.stdin("text", "-s", "full=file:/dev/full", "-s", "file:out.txt", "-o", "full.lane.max_elapsed=0.2")
+
+    assert (done.code, done.stdout, shell.file("out.txt")) == (3, b"text", "text")
+    assert "Error: sink 'full'" in done.stderr
+    assert "4 bytes not delivered" in done.stderr
+
+
+def test_file_size_limit_leaves_a_valid_prefix(shell: Shell) -> None:
+    text = "0123456789" * 1000
+    (shell.folder / "input.txt").write_text(text)
+    limit = 4096
+
+    with (shell.folder / "input.txt").open("rb") as file:
+        process = shell.start(
+            "run", "--source", "stdin", "-q", "-s", "file:out.txt", "-o", "file.lane.max_bytes=1000",
+            stdin=file,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )  # fmt: skip
+        _, stderr = process.communicate(timeout=30)
+
+    assert process.returncode == 3, stderr
+    assert TRACEBACK not in stderr.decode()
+    assert b"not delivered" in stderr
+    kept = shell.file("out.txt")
+    assert text.startswith(kept)
+    assert len(kept) <= limit
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (answer(500), "500"),
+        (answer(410), "410"),
+        (answer(404), "404"),
+        (redirect(302, "http://127.0.0.1:1/"), "302"),
+        (silence, "sink 'webhook'"),
+    ],
+    ids=["500", "410", "404", "redirect", "silence"],
+)
+def test_webhook_that_does_not_take_it_is_exit_code_3(shell: Shell, reply: Reply, said: str) -> None:
+    with Receiver(reply) as receiver:
+        done = shell.stdin("text", "-s", receiver.url, *QUICK, "-o", "webhook.timeout=0.2")
+
+    assert (done.code, done.stdout) == (3, b"text"), done
+    assert said in done.stderr
+
+
+def test_webhook_gets_the_events_in_order(shell: Shell) -> None:
+    with Receiver() as receiver:
+        done = shell.stdin("text", "-s", receiver.url)
+
+    assert done.code == 0, done
+    assert [posted.event["type"] for posted in receiver.posted] == ["start", "text", "end"]
+
+
+def test_one_slow_one_raising_and_one_hung_sink_beside_two_healthy_ones(shell: Shell) -> None:
+    install_ill_sinks(shell)
+    text = "piece " * 500
+
+    done = shell.stdin(
+        text, "--summary", "json", "-s", "file:out.txt",
+        *("-s", "slow:slow.txt", "-s", "raising", "-s", "hung", "-o", "hung.lane.call_timeout=0.5"),
+        *("-o", "slow.lane.max_bytes=500"),
+    )  # fmt: skip
+
+    assert done.code == 3, done
+    assert (done.stdout.decode(), shell.file("out.txt"), shell.file("slow.txt")) == (text, text, text)
+    states = {sink["id"]: sink["state"] for sink in done.summary["sinks"]}
+    assert states == {"stdout": "closed", "file": "closed", "slow": "closed", "raising": "failed", "hung": "failed"}
+    assert "sink 'raising': ValueError: broken on purpose; 3000 bytes not delivered" in done.stderr
+    assert "sink 'hung': write() has not returned" in done.stderr
+
+
+# Closed pipes and signals
+
+
+def test_closed_stdout_leaves_the_other_sinks_going(shell: Shell) -> None:
+    read, write = os.pipe()
+    process = shell.start("run", "--source", "stdin", "-s", "file:out.txt", stdout=write)
+    os.close(write)
+    os.close(read)
+
+    _, stderr = process.communicate(b"text\n" * 1000, timeout=30)
+
+    assert (process.returncode, stderr) == (0, b"")
+    assert shell.file("out.txt") == "text\n" * 1000
+
+
+def test_run_whose_every_output_was_closed_stops_its_source(shell: Shell) -> None:
+    script = f"{sys.executable} -m streamfan run --source stdin | head -n 1; echo ${{PIPESTATUS[0]}}"
+
+    done = subprocess.run(
+        ["bash", "-c", f"yes | {{ {script}; }}"],
+        cwd=shell.folder,
+        env=shell.environ({}),
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert (done.stdout, done.stderr) == (b"y\n141\n", b"")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_first_signal_stops_the_source_and_keeps_the_text(shell: Shell, number: signal.Signals, code: int) -> None:
+    process = shell.start("run", "--source", "stdin", "-s", "file:out.jsonl", "-o", "file.format=jsonl")
+    assert process.stdin is not None
+    process.stdin.write(b"partial")
+    process.stdin.flush()
+    read_until(process, b"partial")
+
+    process.send_signal(number)
+    process.wait(30)
+
+    assert process.returncode == code
+    end = decode(shell.file("out.jsonl").splitlines()[-1])
+    assert isinstance(end, End)
+    assert (end.finish_reason, end.offset, end.complete) == ("cancelled", 7, True)
+    assert end.cancel is not None
+    assert end.cancel.by == number.name
+    process.communicate()
+
+
+def test_signal_sets_a_deadline_that_a_hung_sink_cannot_outlast(shell: Shell) -> None:
+    install_ill_sinks(shell)
+    process = shell.start("run", "--source", "stdin", "-s", "hung", "-s", "file:out.txt")
+    assert process.stdin is not None
+    process.stdin.write(b"partial")
+    process.stdin.flush()
+    read_until(process, b"partial")
+
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=25)  # the lane's own patience is 30 s and more
+
+    assert process.returncode == 130
+    assert b"sink 'hung'" in stderr
+    assert shell.file("out.txt") == "partial"
+
+
+def test_second_signal_exits_at_once(shell: Shell) -> None:
+    install_ill_sinks(shell)
+    process = shell.start("run", "--source", "stdin", "-s", "hung")
+    assert process.stdin is not None
+    assert process.stderr is not None
+    process.stdin.write(b"partial")
+    process.stdin.flush()
+    read_until(process, b"partial")
+
+    process.send_signal(signal.SIGINT)
+    assert b"stopping" in process.stderr.readline() + process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(5) == 130
+    process.communicate()
+
+
+# Plugins
+
+
+def test_observer_plugin_is_told_of_the_finished_stream(shell: Shell) -> None:
+    Site(shell.site).install(
+        "streamfan-notes",
+        hooks={"notes": "streamfan_notes"},
+        code="""
+        from streamfan import hookimpl
+
+        @hookimpl
+        def streamfan_finished(stream, report):
+            with open("notes.txt", "w") as file:
+                file.write(f"{report.finish_reason} {report.bytes}")
+        """,
+    )
+
+    done = shell.stdin("text")
+
+    assert (done.code, shell.file("notes.txt")) == (0, "stop 4")
+
+
+def test_broken_observer_plugin_is_one_line_and_no_failure(shell: Shell) -> None:
+    Site(shell.site).install("streamfan-broken", hooks={"broken": "streamfan_broken"}, code="import no_such_module")
+
+    done = shell.stdin("text")
+
+    assert (done.code, done.stdout) == (0, b"text")
+    assert "no_such_module" in done.stderr
+
+
+def test_broken_sink_plugin_is_one_clear_error(shell: Shell) -> None:
+    Site(shell.site).install_sink("broken", "import no_such_module")
+
+    done = shell.stdin("text", "-s", "broken")
+
+    assert (done.code, done.stdout) == (2, b"")
+    assert "streamfan-broken 1.0" in done.stderr
+
+
+# The main job
+
+
+def test_the_command_of_the_readme_works_as_it_stands(shell: Shell) -> None:
+    done = shell.run("run", "Once upon a time", "--sink", "file", "--sink", "redis", "--seed", "1", text=None)
+
+    assert done.code == 0, done
+    (path,) = shell.folder.iterdir()
+    assert path.name.startswith("streamfan-")
+    assert len(done.stdout) > 20
+    assert path.read_bytes() == done.stdout
+    assert "redis://" in done.stderr
+
+
+def test_same_seed_gives_the_same_text_and_stop_strings_end_it(shell: Shell) -> None:
+    whole = shell.run("run", "Once upon a time", "--seed", "5", "-n", "60", text=None).stdout.decode()
+    stop = whole[20:24]
+
+    cut = shell.run("run", "Once upon a time", "--seed", "5", "-n", "60", "--stop", stop, text=None)
+
+    assert (cut.code, cut.stdout.decode()) == (0, whole[: whole.index(stop)])
+
+
+def test_prompt_comes_from_standard_input_and_chat_is_a_template(shell: Shell) -> None:
+    done = shell.run("run", "--chat", "--summary", "json", "-t", "0", text="A story about a fox in the forest\n")
+
+    assert done.code == 0, done
+    assert "fox" in done.stdout.decode()
+    (stream,) = done.summary["streams"]
+    assert (stream["tokens"] > 10, stream["finish_reason"] in {"stop", "length"}) == (True, True)
+    assert json.dumps(done.summary)

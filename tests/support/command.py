@@ -1,0 +1,121 @@
+"""`streamfan` as a user starts it: a process of its own, in an empty folder, with nobody's settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+TIMEOUT = 50
+TRACEBACK = "Traceback (most recent call last)"
+
+# Sinks that do one thing wrong, as a stranger's plugin would bring them.
+ILL_SINKS = """
+    import os, threading
+    from streamfan import Sink, hookimpl
+
+    class Hung(Sink):
+        name = "hung"
+        def write(self, chunk):
+            threading.Event().wait()
+
+    class Raising(Sink):
+        name = "raising"
+        def write(self, chunk):
+            raise ValueError("broken on purpose")
+
+    class Slow(Sink):
+        name = "slow"
+        def __init__(self, target=None, options=None):
+            super().__init__(target, options)
+            self.calls = 0
+        def write(self, chunk):
+            threading.Event().wait(0.05)
+            self.calls += 1
+            with open(self.target, "ab") as file:
+                file.write(chunk.data)
+
+    @hookimpl
+    def streamfan_sinks():
+        return [Hung, Raising, Slow]
+"""
+
+
+class Shell:
+    """Runs `streamfan` in a folder.
+
+    Attributes:
+        folder: Where it runs, and what it leaves there.
+        site: A folder on its path, for plugins.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "cwd"
+        self.folder.mkdir()
+        self.site = folder / "site"
+        self.site.mkdir()
+
+    def environ(self, extra: Mapping[str, str]) -> dict[str, str]:
+        """The environment that commands run in."""
+        return {**os.environ, "PYTHONPATH": str(self.site), "COLUMNS": "120", **extra}
+
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None, **streams: Any) -> subprocess.Popen[bytes]:
+        """Start `streamfan` with these arguments; its standard streams are pipes unless given."""
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        return subprocess.Popen(
+            [sys.executable, "-m", "streamfan", *arguments],
+            cwd=self.folder,
+            env=self.environ(env or {}),
+            **{**pipes, **streams},
+        )
+
+    def run(
+        self, *arguments: str, text: str | bytes | None = "", env: Mapping[str, str] | None = None, **streams: Any
+    ) -> Done:
+        """Run it to its end with `text` on standard input."""
+        process = self.start(*arguments, env=env, **streams)
+        data = text.encode() if isinstance(text, str) else text
+        try:
+            stdout, stderr = process.communicate(data, timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            stdout, stderr = process.communicate()
+            pytest.fail(f"it does not end; stderr: {stderr.decode()}")
+        return Done(process.returncode, stdout or b"", (stderr or b"").decode())
+
+    def stdin(self, text: str | bytes, *arguments: str, **more: Any) -> Done:
+        """Run it with `text` as the generation."""
+        return self.run("run", "--source", "stdin", *arguments, text=text, **more)
+
+    def file(self, name: str) -> str:
+        """What a file in the folder holds."""
+        return (self.folder / name).read_text(encoding="utf-8")
+
+
+class Done:
+    """A command that has ended."""
+
+    def __init__(self, code: int, stdout: bytes, stderr: str) -> None:
+        self.code = code
+        self.stdout = stdout
+        self.stderr = stderr
+        # No traceback ever reaches a user, whatever a test is about.
+        assert TRACEBACK not in stderr, stderr
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The report of `--summary json`."""
+        line = next(line for line in self.stderr.splitlines() if line.startswith("{"))
+        parsed: dict[str, Any] = json.loads(line)
+        return parsed
+
+    def __repr__(self) -> str:
+        return f"<exit {self.code}; stdout {self.stdout!r}; stderr {self.stderr!r}>"
