@@ -1,4 +1,4 @@
-"""What one `put` costs the model's thread: transformers' TextStreamer, a bare DecodeStream, and streamfan, side by side.
+"""What one `put` costs the model's thread: TextStreamer, a bare DecodeStream and streamfan, side by side.
 
 All figures are mean microseconds per token, measured in one run on one machine: compare them with each other, not with
 those of another machine. Output of every kind goes to the null device, so that only the streamers differ.
@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -49,8 +50,9 @@ class Nowhere(Sink):
 def text_streamer(tokenizer: Any) -> Iterator[Callable[[torch.Tensor], object]]:
     """TextStreamer, as a guide would use it."""
     streamer = TextStreamer(tokenizer, skip_prompt=True)
-    streamer.put(torch.tensor([[1]]))
-    yield streamer.put
+    put: Callable[[torch.Tensor], object] = streamer.put
+    put(torch.tensor([[1]]))
+    yield put
 
 
 @contextlib.contextmanager
@@ -136,14 +138,13 @@ def main() -> None:
         print(f"{'':22}" + "".join(f"{length:>10}" for length in LENGTHS), file=out)
         for name, contender in contenders.items():
             row = [
-                measure(lambda contender=contender: contender(tokenizer), one_line(tokenizer, length), pause, repeat)
-                for length in LENGTHS
+                measure(partial(contender, tokenizer), one_line(tokenizer, length), pause, repeat) for length in LENGTHS
             ]
             print(f"{name:22}" + "".join(f"{figure:>10.1f}" for figure in row), file=out, flush=True)
     print(f"\nus per put, by number of lanes (1024 tokens)\n{'':22}" + "".join(f"{n:>10}" for n in LANES), file=out)
     for pace, pause in PACES.items():
         ids = one_line(tokenizer, 1024)
-        row = [measure(lambda count=count: lanes(tokenizer, count), ids, pause, repeat) for count in LANES]
+        row = [measure(partial(lanes, tokenizer, count), ids, pause, repeat) for count in LANES]
         print(
             f"{pace:22}" + "".join(f"{figure:>10.1f}" for figure in row) + f"   x{max(row) / min(row):.1f}",
             file=out,

@@ -8,12 +8,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Boundary = Literal["chunk", "word", "line", "sentence", "all"]
 """Where a merged chunk may end."""
@@ -110,6 +107,6 @@ class LaneOptions(Options):
         default=30.0, description="A call that takes longer is reported as stalled, and abandoned at the end."
     )
 
-    def over(self, defaults: Mapping[str, Any]) -> LaneOptions:
-        """These options, with `defaults` for whatever was not set."""
-        return LaneOptions(**{**defaults, **self.model_dump(exclude_unset=True)})
+    def over(self, defaults: LaneOptions) -> LaneOptions:
+        """These options, with what is set in `defaults` for whatever is not set here."""
+        return LaneOptions(**{**defaults.model_dump(exclude_unset=True), **self.model_dump(exclude_unset=True)})

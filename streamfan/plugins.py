@@ -209,7 +209,9 @@ def _group(kind: Kind) -> str:
 
 def _listing(entry: metadata.EntryPoint) -> Listing:
     assert entry.dist is not None, "entry_points() knows the distribution of each"
-    return Listing(entry.name, entry.dist.name, entry.dist.version, entry.value)
+    # An uninstallation that was cut short leaves entry points without a name to go by.
+    name, version = (entry.dist.metadata.get_all(key, ["unknown"])[0] for key in ("Name", "Version"))
+    return Listing(entry.name, name, version, entry.value)
 
 
 def _imported(kind: Kind, listing: Listing, entry: metadata.EntryPoint) -> Any:
@@ -253,11 +255,11 @@ def _unusable_words(sink: type[Sink]) -> str | None:
 
     try:
         check_id(sink.name)
-        LaneOptions().over(sink.lane_defaults)
     except SpecError as error:
         return f"has a name that is no id: {str(error).splitlines()[0]}"
-    except ValueError as error:
-        return f"has lane_defaults that are none: {_flat(error)}"
+    defaults: object = sink.lane_defaults
+    if not isinstance(defaults, LaneOptions):
+        return f"has lane_defaults that are no LaneOptions: {defaults!r}"
     # Keys of a sink's table in the configuration file, and of its lane's in environment variables.
     taken = [
         name for name in sink.Options.model_fields if name in {"type", "target", "lane"} or name.startswith("lane_")

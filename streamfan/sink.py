@@ -29,10 +29,10 @@ from abc import ABC, abstractmethod
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from streamfan.options import Options, without_userinfo
+from streamfan.options import LaneOptions, Options, without_userinfo
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Coroutine
 
     from streamfan.events import Chunk, End, StreamInfo
 
@@ -62,20 +62,22 @@ class Sink(ABC):
     Attributes:
         name: What the sink is called in a specification; equals the name of its entry point.
         aliases: URL schemes that also mean this sink; it then gets the whole URL as its target.
+        example: A specification for help texts; the name unless the sink needs a target.
         Options: The model of its options.
         delivery: What is promised about a chunk whose call failed half-way.
         heartbeat: Seconds between calls of `beat`; None for none.
-        lane_defaults: Lane options that suit this sink better than the general ones.
+        lane_defaults: Lane options that suit this sink better than the general ones; only those that are set count.
         target: What stood after the colon of the specification, if anything did.
         options: A validated instance of `Options`.
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
+    example: ClassVar[str] = ""
     Options: ClassVar[type[SinkOptions]] = SinkOptions
     delivery: ClassVar[Delivery] = Delivery.AT_LEAST_ONCE
     heartbeat: ClassVar[float | None] = None
-    lane_defaults: ClassVar[Mapping[str, Any]] = {}
+    lane_defaults: LaneOptions = LaneOptions()
 
     def __init__(self, target: str | None = None, options: SinkOptions | None = None) -> None:
         self.target = target

@@ -23,7 +23,7 @@ from streamfan.errors import StreamEnded, StreamFailed
 from streamfan.events import Cancellation, Chunk, End, Fault, FinishReason, StreamInfo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
     from types import TracebackType
 
 _last_attempt = 0
@@ -248,7 +248,7 @@ class Stream:
                 self._dispatcher.watch(self, position, news.set)
                 news.wait()
 
-    async def afollow(self, offset: int = 0) -> AsyncIterator[str]:
+    async def afollow(self, offset: int = 0) -> AsyncGenerator[str, None]:
         """The same as `follow`, for `async for`."""
         position = self._checked(offset)
         while True:

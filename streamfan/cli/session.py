@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from enum import IntEnum
 from math import inf
@@ -100,7 +99,7 @@ class Session:
             self._phase = "generating"
             if self._signal is None:
                 self._config.source.run(self._fan, self._request)
-        except Exception as error:  # foreign code: a source's, a model's
+        except Exception as error:  # noqa: BLE001 - foreign code: a source's, a model's
             self._error = error
 
     def _doing(self, phase: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
+from streamfan.options import LaneOptions
 from streamfan.sink import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from streamfan.events import Chunk, End, StreamInfo
 
@@ -25,7 +26,7 @@ class MemorySink(Sink):
     """Keeps all it is given, and a list of the calls made to it."""
 
     name = "memory"
-    lane_defaults: ClassVar[Mapping[str, Any]] = {"linger": 0.0}
+    lane_defaults = LaneOptions(linger=0.0)
 
     def __init__(self) -> None:
         super().__init__()

@@ -117,7 +117,12 @@ def test_watch_fires_once_when_the_stream_grows() -> None:
     with dispatching() as dispatcher:
         fired = threading.Event()
         calls: list[int] = []
-        dispatcher.watch(stream, 2, lambda: (calls.append(stream.length), fired.set()))
+
+        def fire() -> None:
+            calls.append(stream.length)
+            fired.set()
+
+        dispatcher.watch(stream, 2, fire)
         stream.write("ab")
         dispatcher.notify()
         stream.write("c")

@@ -120,9 +120,9 @@ def test_fan_without_sinks_is_of_use_to_its_readers() -> None:
 def test_callables_are_sinks() -> None:
     got: list[tuple[str, bool]] = []
     also: list[str] = []
-    with Fan(lambda text, end: got.append((text, end)), lambda text, _: also.append(text)) as fan:
-        with fan.open() as stream:
-            stream.write("text")
+    fan = Fan(lambda text, end: got.append((text, end)), lambda text, _: also.append(text))
+    with fan, fan.open() as stream:
+        stream.write("text")
 
     assert got == [("text", False), ("", True)]
     assert "".join(also) == "text"
@@ -228,7 +228,12 @@ def test_close_timeout_holds_for_all_sinks_together() -> None:
     for sink in sinks:
         wait_for(sink.inside)
     closed = threading.Event()
-    closer = threading.Thread(target=lambda: (fan.close(), closed.set()))
+
+    def close() -> None:
+        fan.close()
+        closed.set()
+
+    closer = threading.Thread(target=close)
 
     closer.start()
 
@@ -304,7 +309,7 @@ def test_report_says_what_became_of_each_sink_and_stream() -> None:
     assert (only.model, only.bytes, only.tokens, only.finish_reason) == ("m", 6, 2, "stop")
     right = {each.sink: each.sha256 == only.sha256 for each in only.deliveries}
     assert right == {"memory": True, "failing": False}
-    with pytest.raises(SinksFailed, match="'failing'.*broken.*6 bytes not delivered"):
+    with pytest.raises(SinksFailed, match=r"'failing'.*broken.*6 bytes not delivered"):
         report.raise_for_failures()
 
 
@@ -332,6 +337,7 @@ def test_report_shows_the_lag_of_a_blocked_sink() -> None:
 
 
 def test_report_remembers_the_last_thousand_streams() -> None:
+    last = ""
     with Fan() as fan:
         for _ in range(1001):
             with fan.open() as stream:

@@ -223,7 +223,11 @@ def test_reader_gets_history_then_live_text_then_stops() -> None:
         reader = iter(stream)
         assert next(reader) == "one "
 
-        producer = threading.Thread(target=lambda: (stream.write("two"), stream.end()))
+        def produce() -> None:
+            stream.write("two")
+            stream.end()
+
+        producer = threading.Thread(target=produce)
         producer.start()
 
         assert "".join(reader) == "two"
@@ -330,7 +334,12 @@ def test_reader_whose_event_loop_is_closed_does_not_disturb_the_others() -> None
 
 def test_many_threads_can_write() -> None:
     stream = silent_stream()
-    threads = [threading.Thread(target=lambda: [stream.write("ab", [1]) for _ in range(500)]) for _ in range(4)]
+
+    def write() -> None:
+        for _ in range(500):
+            stream.write("ab", [1])
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
 
     for thread in threads:
         thread.start()

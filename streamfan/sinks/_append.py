@@ -1,0 +1,140 @@
+"""Appending to a file, whole pieces only.
+
+A disk that fills up takes a part of a piece before it refuses the rest. That part is taken back at once, so the same
+piece can be written again, and the file never shows a torn one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from streamfan.errors import Permanent, SinkClosed, SinkError
+from streamfan.sinks._access import check_directory, directory_of, lock, refusal, unlock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FLAGS = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
+# Generated text is private, as shell histories and mail are; an existing file keeps the permissions it has.
+_MODE = 0o600
+
+
+class AppendFile:
+    """A file that is open for appending; created if need be, readable by its owner alone.
+
+    Args:
+        path: May also name a device or a named pipe; from those nothing can be taken back.
+        empty: Drop what the file holds.
+        shared: Other programs append to it too: it is locked for every piece, and its end looked at before one.
+        follow: Whether `path` may be a symbolic link.
+
+    Raises:
+        Retryable: It cannot be opened now.
+        Permanent: It cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, empty: bool = False, shared: bool = False, follow: bool = True) -> None:
+        self._path = path
+        try:
+            self._descriptor = _opened(path, empty=empty, shared=shared, follow=follow)
+        except OSError as error:
+            raise _not_opened(path, error, follow=follow) from error
+        self._regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        self._locking = self._regular and shared
+        self._at_line_start = True
+
+    def append(self, data: bytes, *, own_line: bool = False) -> None:
+        """Append `data`, all of it; a call that raises has appended nothing.
+
+        Args:
+            own_line: Begin a new line first if the last one is not finished.
+
+        Raises:
+            Retryable: There is no room now.
+            SinkClosed: It is a pipe, and nobody reads it any more.
+            Permanent: It cannot be written to, or a part of `data` is there and cannot be taken back.
+        """
+        with self._turn():
+            self._write(b"\n" + data if own_line and not self._at_line_start else data)
+
+    def close(self) -> None:
+        """Close the file.
+
+        Raises:
+            Permanent: The file system only now says that it could not store everything.
+        """
+        try:
+            os.close(self._descriptor)
+        except OSError as error:
+            raise Permanent(f"{str(self._path)!r} may be incomplete: {error.strerror}") from error
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._locking:
+            yield
+            return
+        lock(self._descriptor)
+        try:
+            self._look_at_end()
+            yield
+        finally:
+            unlock(self._descriptor)
+
+    def _look_at_end(self) -> None:
+        size = os.fstat(self._descriptor).st_size
+        # The descriptor stands where the last piece ended: at another size somebody else has been here, or crashed.
+        if size != os.lseek(self._descriptor, 0, os.SEEK_CUR):
+            self._at_line_start = size == 0 or os.pread(self._descriptor, 1, size - 1) == b"\n"
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError as error:
+            raise self._failure(error, len(data) - len(rest)) from error
+        self._at_line_start = data.endswith(b"\n")
+
+    def _failure(self, error: OSError, written: int) -> SinkError:
+        if isinstance(error, BrokenPipeError):
+            return SinkClosed(f"{str(self._path)!r} is not read any more")
+        if self._take_back(written):
+            return refusal(self._path, "cannot be written to", error.errno or errno.EIO)
+        self._at_line_start = False
+        return Permanent(
+            f"{str(self._path)!r} took a part of a piece, which cannot be taken back, and then: {error.strerror}"
+        )
+
+    def _take_back(self, written: int) -> bool:
+        """Remove the last `written` bytes; False where that is impossible, or where others may have written since."""
+        if written == 0:
+            return True
+        try:
+            end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+            if not self._regular or os.fstat(self._descriptor).st_size != end:
+                return False
+            os.ftruncate(self._descriptor, end - written)
+        except OSError:
+            return False
+        return True
+
+
+def _opened(path: Path, *, empty: bool, shared: bool, follow: bool) -> int:
+    # Looking at the end needs reading; but a named pipe opened for both would never say that its reader is gone.
+    reading = shared and (path.is_file() or not path.exists())
+    flags = _FLAGS | (os.O_RDWR if reading else os.O_WRONLY)
+    flags |= (os.O_TRUNC if empty else 0) | (0 if follow else os.O_NOFOLLOW)
+    return os.open(path, flags, _MODE)
+
+
+def _not_opened(path: Path, error: OSError, *, follow: bool) -> SinkError:
+    if error.errno == errno.ENOENT:
+        check_directory(directory_of(path), path)
+    if error.errno == errno.ELOOP and not follow:
+        return Permanent(f"{str(path)!r} is a symbolic link, which a path with fields does not follow")
+    return refusal(path, "cannot be opened", error.errno or errno.EIO)

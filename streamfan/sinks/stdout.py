@@ -1,0 +1,85 @@
+"""A sink that writes to standard output, each chunk as it comes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from streamfan.errors import SpecError
+from streamfan.hookspecs import hookimpl
+from streamfan.options import LaneOptions
+from streamfan.sink import Delivery, Sink, SinkOptions
+from streamfan.sinks._output import output_of
+from streamfan.terminal import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streamfan.events import Chunk, End, StreamInfo
+    from streamfan.sinks._output import Output
+
+
+class StdoutOptions(SinkOptions):
+    """The options of `StdoutSink`."""
+
+    raw: bool = Field(default=False, description="Leave control characters as they are, also on a terminal.")
+
+
+class StdoutSink(Sink):
+    """Writes streams to standard output, one after the other; each chunk is out when `write` returns.
+
+    Elsewhere than on a terminal the bytes are the text's own, so that a single stream's have its sha256; a stream that
+    follows another one begins on a line of its own. On a terminal, control characters other than newline and tab are
+    shown instead of obeyed, and a line that a stream leaves unfinished is finished at its end.
+
+    A pipe that nobody reads any more raises `SinkClosed`, and standard output leads nowhere from then on: what the
+    program prints there is dropped. What is out is known, so no text is missing or there twice after an error; only
+    where `sys.stdout` has no descriptor, as in notebooks, the stream fails here.
+    """
+
+    name = "stdout"
+    Options = StdoutOptions
+    delivery = Delivery.AT_MOST_ONCE
+    lane_defaults = LaneOptions(linger=0.0, sequential=True)
+    options: StdoutOptions
+
+    def __init__(self, target: str | None = None, options: StdoutOptions | None = None) -> None:
+        if target is not None:
+            raise SpecError(f"sink 'stdout' takes no target, got {target!r}\nTry: stdout, or file:PATH")
+        super().__init__(target, options)
+        self._held: dict[tuple[str, int], int] = {}
+        self._at_line_start = True
+
+    def connect(self) -> None:
+        self._output: Output = output_of(sys.stdout)
+        self._safe = self._output.terminal and not self.options.raw
+
+    def open(self, stream: StreamInfo) -> int:
+        key = (stream.id, stream.attempt)
+        if key not in self._held:
+            self._output.flush_printed()
+        self._output.finish()
+        return self._held.setdefault(key, 0)
+
+    def write(self, chunk: Chunk) -> None:
+        data = visible(chunk.text).encode() if self._safe else chunk.data
+        if chunk.offset == 0 and not self._at_line_start:
+            data = b"\n" + data
+        # Set first: what a failed call leaves is kept, and is out before anything else is.
+        self._held[chunk.stream.id, chunk.stream.attempt] = chunk.end
+        self._at_line_start = data.endswith(b"\n")
+        self._output.write(data)
+
+    def close(self, stream: StreamInfo, end: End) -> None:
+        if self._output.terminal and not self._at_line_start:
+            self._at_line_start = True
+            self._output.write(b"\n")
+        self._held.pop((stream.id, stream.attempt), None)
+
+
+@hookimpl
+def streamfan_sinks() -> Iterable[type[Sink]]:
+    """The standard output sink."""
+    return [StdoutSink]

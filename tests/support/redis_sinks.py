@@ -1,0 +1,38 @@
+"""What the tests of the Redis sink have in common."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from streamfan.sinks.redis import RedisSink
+from tests.support.redis_server import PATIENCE
+
+Make = Callable[..., RedisSink]
+"""Makes a connected sink: `make(url, **options)`, where the URL is that of the test's server unless given."""
+
+
+def log_of(client: Any, stream: str = "s") -> list[tuple[str, dict[str, Any]]]:
+    """The entries of a stream's log, each with its id and its event, read the way any other program would."""
+    return [(id, json.loads(fields["event"])) for id, fields in client.xrange(f"streamfan:{{{stream}}}:log")]
+
+
+def text_of(client: Any, stream: str = "s") -> str:
+    """The text that a reader of the log has; fails if there is a gap, or anything twice."""
+    text = ""
+    for _, event in log_of(client, stream):
+        if event["type"] == "text":
+            assert event["offset"] == len(text.encode()), event
+            text += event["text"]
+    return text
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for what must come true; for conditions that nobody announces."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come true"
+        threading.Event().wait(0.01)
