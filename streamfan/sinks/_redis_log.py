@@ -81,8 +81,6 @@ class Log:
         # The lease is there before the log: a log with neither lease nor end is that of a producer that was lost.
         self.renew()
         last = self._last()
-        if last is not None and last[0].attempt > self._owner.attempt:
-            raise self._fenced(last[0].attempt)
         if last is not None and last[0].attempt == self._owner.attempt:
             self._last_id, event = last
             return event
@@ -123,21 +121,15 @@ class Log:
 
     def _claim(self) -> None:
         newest = self._newest()
-        if newest is None or newest.attempt < self._owner.attempt:
-            newest = self._take_over()
-        if newest != self._owner:
-            raise self._fenced(newest.attempt)
-
-    def _take_over(self) -> Owner:
+        if newest is not None and newest.attempt >= self._owner.attempt:
+            return
         attempt, writer = self._owner
         try:
             self._connection.command("XADD", self._names.attempt, "MAXLEN", 1, f"{attempt}-0", "writer", writer)
         except Refused as error:
-            newest = self._newest() if _NOT_LATER in str(error) else None
-            if newest is None:
+            # Somebody was quicker: who that is comes out when the lease is to be renewed.
+            if _NOT_LATER not in str(error):
                 raise
-            return newest
-        return self._owner
 
     def _append(self, sequence: int, event: Event, *, create: bool = False) -> None:
         id = EntryId(self._owner.attempt, sequence)

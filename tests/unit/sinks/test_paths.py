@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamfan.errors import SpecError
-from streamfan.sinks._paths import PathTemplate
+from streamfan.sinks.file.paths import PathTemplate
 from tests.support.streams import info
 
 STREAM = replace(info("20261120-k3f9"), time=datetime(2026, 11, 20, 23, 59, tzinfo=UTC))

@@ -15,8 +15,8 @@ from streamfan.errors import MissingExtra, Permanent, Retryable, SpecError
 from streamfan.events import Chunk, StreamInfo, Text, encode, now
 from streamfan.sink import Delivery
 from streamfan.sinks import webhook
-from streamfan.sinks._answers import LONGEST_WAIT, Answer, Gone, judge, wait_asked_for
 from streamfan.sinks.webhook import WebhookOptions, WebhookSink
+from streamfan.sinks.webhook.answers import LONGEST_WAIT, Answer, Gone, judge, wait_asked_for
 
 URL = "https://example.com/hook"
 KEY = "whsec_" + base64.b64encode(bytes(range(24))).decode()
@@ -163,7 +163,7 @@ def test_no_client_library_is_imported_before_connect() -> None:
 
 
 def test_missing_httpx2_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "streamfan.sinks._endpoint", raising=False)
+    monkeypatch.delitem(sys.modules, "streamfan.sinks.webhook.endpoint", raising=False)
     monkeypatch.setitem(sys.modules, "httpx2", None)
 
     with pytest.raises(MissingExtra, match=r"sink 'webhook' needs httpx2.*\n.*'streamfan\[webhook\]'"):

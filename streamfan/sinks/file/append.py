@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent, SinkClosed, SinkError
-from streamfan.sinks._access import check_directory, directory_of, lock, refusal, unlock
+from streamfan.sinks.file.access import check_directory, directory_of, lock, refusal, unlock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

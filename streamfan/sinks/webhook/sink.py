@@ -22,8 +22,8 @@ from streamfan.events import Start, Text, encode, now
 from streamfan.hookspecs import hookimpl
 from streamfan.options import LaneOptions, Seconds, Secret
 from streamfan.sink import Delivery, Sink, SinkOptions
-from streamfan.sinks._answers import Gone, judge
-from streamfan.sinks._urls import parse, shown
+from streamfan.sinks.webhook.answers import Gone, judge
+from streamfan.sinks.webhook.urls import parse, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from standardwebhooks import Webhook
 
     from streamfan.events import Chunk, End, Event, StreamInfo
-    from streamfan.sinks._endpoint import Endpoint
+    from streamfan.sinks.webhook.endpoint import Endpoint
 
 _ENVELOPE = 256
 """More than the longest text event takes beside its text and token ids."""
@@ -172,7 +172,7 @@ class WebhookSink(Sink):
 
     def _make_endpoint(self) -> Endpoint:
         try:
-            from streamfan.sinks._endpoint import Endpoint
+            from streamfan.sinks.webhook.endpoint import Endpoint
         except ModuleNotFoundError as error:
             raise MissingExtra("sink 'webhook'", "httpx2", "webhook") from error
         return Endpoint(self._url.geturl(), shown=self.label, timeout=self.options.timeout)

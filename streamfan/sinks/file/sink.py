@@ -17,9 +17,9 @@ from streamfan.events import Start, Text, encode
 from streamfan.hookspecs import hookimpl
 from streamfan.options import LaneOptions
 from streamfan.sink import Delivery, Sink, SinkOptions
-from streamfan.sinks._access import check_directory, check_file, create_directory
-from streamfan.sinks._append import AppendFile
-from streamfan.sinks._paths import PathTemplate
+from streamfan.sinks.file.access import check_directory, check_file, create_directory
+from streamfan.sinks.file.append import AppendFile
+from streamfan.sinks.file.paths import PathTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

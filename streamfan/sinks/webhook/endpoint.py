@@ -18,9 +18,9 @@ import httpcore2
 import httpx2
 
 from streamfan.errors import Permanent
-from streamfan.sinks._addresses import refusal
-from streamfan.sinks._answers import Answer
-from streamfan.sinks._urls import refused
+from streamfan.sinks.webhook.addresses import refusal
+from streamfan.sinks.webhook.answers import Answer
+from streamfan.sinks.webhook.urls import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -11,14 +11,14 @@ from streamfan.errors import SpecError
 from streamfan.hookspecs import hookimpl
 from streamfan.options import LaneOptions
 from streamfan.sink import Delivery, Sink, SinkOptions
-from streamfan.sinks._output import output_of
+from streamfan.sinks.stdout.output import output_of
 from streamfan.terminal import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from streamfan.events import Chunk, End, StreamInfo
-    from streamfan.sinks._output import Output
+    from streamfan.sinks.stdout.output import Output
 
 
 class StdoutOptions(SinkOptions):

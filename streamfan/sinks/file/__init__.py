@@ -1,0 +1,7 @@
+"""The `file` sink."""
+
+from __future__ import annotations
+
+from streamfan.sinks.file.sink import FileOptions, FileSink, streamfan_sinks
+
+__all__ = ["FileOptions", "FileSink", "streamfan_sinks"]

@@ -1,0 +1,231 @@
+"""Lost replies, cut connections, servers that die: the log holds the text once, without a gap."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamfan.errors import Permanent, Retryable
+from streamfan.fan import Fan
+from streamfan.redis.address import Address
+from streamfan.redis.connection import Connection
+from streamfan.sinks.redis import RedisSink
+from tests.support.deliveries import chunks, ending
+from tests.support.fault_proxy import FaultProxy
+from tests.support.redis_server import RedisServer
+from tests.support.redis_sinks import log_of, text_of, wait_until
+from tests.support.streams import info
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.redis_sinks import Make
+
+
+@pytest.fixture(scope="module", params=["scripts", "no scripts"])
+def any_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    with RedisServer(*(['rename-command EVAL ""'] if request.param == "no scripts" else [])) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(any_server: RedisServer) -> Iterator[FaultProxy]:
+    any_server.client.flushall()
+    with FaultProxy(any_server.port) as proxy:
+        yield proxy
+
+
+def test_a_text_whose_reply_was_lost_is_there_once(proxy: FaultProxy, any_server: RedisServer, make: Make) -> None:
+    sink, stream = make(proxy.url), info()
+    first, second, third = chunks(stream, "Once ", "upon ", "a time")
+    sink.open(stream)
+    sink.write(first)
+
+    proxy.lose_reply()
+    with pytest.raises(Retryable):
+        sink.write(second)
+    held = sink.open(stream)
+    sink.write(third)
+
+    assert held == second.end
+    assert text_of(any_server.client) == "Once upon a time"
+
+
+def test_a_start_whose_reply_was_lost_is_there_once(proxy: FaultProxy, any_server: RedisServer, make: Make) -> None:
+    sink, stream = make(proxy.url), info()
+
+    proxy.cut()
+    with pytest.raises(Retryable):
+        sink.open(stream)
+
+    # Every answer that connecting and opening wait for is lost in turn.
+    for answers in range(8):
+        proxy.lose_reply(after=answers)
+        with pytest.raises(Retryable):
+            sink.open(stream)
+        # A reader that sees a log without an end sees its producer's sign of life too.
+        assert any_server.client.exists("streamfan:{s}:lease") >= any_server.client.exists("streamfan:{s}:log")
+    held = sink.open(stream)
+
+    assert held == 0
+    assert [id for id, _ in log_of(any_server.client)] == [f"{stream.attempt}-0"]
+
+
+def test_an_end_whose_reply_was_lost_is_there_once_and_published(
+    proxy: FaultProxy, any_server: RedisServer, make: Make
+) -> None:
+    sink, stream = make(proxy.url), info()
+    sink.open(stream)
+    with any_server.client.pubsub() as subscriber:
+        subscriber.subscribe("streamfan:{s}:live")
+        assert subscriber.get_message(timeout=5)["type"] == "subscribe"
+
+        proxy.lose_reply()
+        with pytest.raises(Retryable):
+            sink.close(stream, ending(stream))
+        sink.open(stream)
+        sink.close(stream, ending(stream))
+        published = subscriber.get_message(timeout=5)
+
+    assert [id for id, _ in log_of(any_server.client)] == [f"{stream.attempt}-0", f"{stream.attempt}-1"]
+    assert '"type":"end"' in published["data"]
+    assert not any_server.client.exists("streamfan:{s}:lease")
+
+
+def test_what_the_log_does_not_have_is_not_published(proxy: FaultProxy, any_server: RedisServer, make: Make) -> None:
+    older, later = info(), info()
+    sink = make(proxy.url)
+    sink.open(older)
+    make(any_server.url).open(later)
+    with any_server.client.pubsub() as subscriber:
+        subscriber.subscribe("streamfan:{s}:live")
+        assert subscriber.get_message(timeout=5)["type"] == "subscribe"
+
+        with pytest.raises(Permanent):
+            sink.write(chunks(older, "refused")[0])
+        any_server.client.publish("streamfan:{s}:live", "the next message")
+
+        assert subscriber.get_message(timeout=5)["data"] == "the next message"
+
+
+def test_a_new_connection_writes_nothing_before_the_stream_is_opened_again(
+    proxy: FaultProxy, any_server: RedisServer, make: Make
+) -> None:
+    sink, stream = make(proxy.url), info()
+    first, second = chunks(stream, "Once ", "upon")
+    sink.open(stream)
+    sink.write(first)
+    proxy.cut()
+    with pytest.raises(Retryable):
+        sink.beat(stream)
+    sink.beat(stream)
+
+    with pytest.raises(Retryable):
+        sink.write(second)
+    held = sink.open(stream)
+    sink.write(second)
+
+    assert held == first.end
+    assert text_of(any_server.client) == "Once upon"
+
+
+def test_a_connection_that_was_lost_does_not_come_back(proxy: FaultProxy) -> None:
+    connection = Connection(Address(proxy.url))
+    proxy.cut()
+    accepted = proxy.accepted
+
+    for _ in range(2):
+        with pytest.raises(Retryable):
+            connection.command("PING")
+
+    assert not connection.alive
+    assert proxy.accepted == accepted
+
+
+def test_a_stream_given_up_over_a_cut_connection_still_gets_its_end(
+    proxy: FaultProxy, any_server: RedisServer, make: Make
+) -> None:
+    sink, stream = make(proxy.url), info()
+    sink.open(stream)
+    sink.write(chunks(stream, "Once ")[0])
+    proxy.cut()
+    with pytest.raises(Retryable):
+        sink.beat(stream)
+
+    sink.close(stream, replace(ending(stream, "Once upon a time"), complete=False))
+
+    id, end = log_of(any_server.client)[-1]
+    assert id == f"{stream.attempt}-17"
+    assert (end["offset"], end["complete"]) == (16, False)
+
+
+def test_a_log_that_has_vanished_is_written_again_from_the_start(server: RedisServer, make: Make) -> None:
+    sink, stream = make(), info()
+    first, second = chunks(stream, "Once ", "upon")
+    sink.open(stream)
+    sink.write(first)
+    server.client.flushall()
+
+    with pytest.raises(Retryable, match="has vanished"):
+        sink.write(second)
+    held = sink.open(stream)
+    for chunk in (first, second):
+        sink.write(chunk)
+    sink.close(stream, ending(stream, "Once upon"))
+
+    assert held == 0
+    assert text_of(server.client) == "Once upon"
+    assert [event["type"] for _, event in log_of(server.client)] == ["start", "text", "text", "end"]
+
+
+def test_an_end_that_says_complete_is_not_written_where_text_is_missing(server: RedisServer, make: Make) -> None:
+    sink, stream = make(), info()
+    sink.open(stream)
+    sink.write(chunks(stream, "Once upon")[0])
+    server.client.flushall()
+
+    for _ in range(2):
+        with pytest.raises(Retryable):
+            sink.close(stream, ending(stream, "Once upon"))
+
+    assert sink.open(stream) == 0
+    assert [event["type"] for _, event in log_of(server.client)] == ["start"]
+
+
+@pytest.mark.parametrize(("configuration", "kept"), [(("appendonly yes", "appendfsync always"), 5), ((), 0)])
+def test_after_a_server_was_killed_the_log_tells_what_it_kept(
+    configuration: tuple[str, ...], kept: int, make: Make
+) -> None:
+    with RedisServer(*configuration) as server:
+        sink, stream = make(server.url), info()
+        sink.open(stream)
+        sink.write(chunks(stream, "Once ")[0])
+        server.kill()
+        with pytest.raises(Retryable):
+            sink.write(chunks(stream, "Once ", "upon")[1])
+        with pytest.raises(Retryable):
+            sink.open(stream)
+
+        server.start()
+
+        assert sink.open(stream) == kept
+
+
+def test_a_fan_brings_the_whole_text_through_every_fault(proxy: FaultProxy, any_server: RedisServer) -> None:
+    rounds = range(16)
+
+    with Fan(RedisSink(proxy.url)) as fan, fan.open("s") as stream:
+        for number in rounds:
+            stream.write(f"before {number} ")
+            proxy.cut()
+            proxy.lose_reply(after=number)
+            stream.write(f"after {number} ")
+            expected = f"after {number} "
+            wait_until(lambda: text_of(any_server.client).endswith(expected))  # noqa: B023 - called at once
+
+    assert fan.report.sinks[0].retries >= len(rounds)
+    assert fan.report.sinks[0].complete == 1
+    assert text_of(any_server.client) == "".join(f"before {number} after {number} " for number in rounds)
+    assert log_of(any_server.client)[-1][1]["complete"] is True

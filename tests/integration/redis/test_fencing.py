@@ -1,0 +1,98 @@
+"""Two writers of one stream: the later attempt has it, and the other is told who."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamfan.errors import Permanent
+from tests.support.deliveries import chunks, ending
+from tests.support.redis_sinks import log_of
+from tests.support.streams import info
+
+if TYPE_CHECKING:
+    from tests.support.redis_server import RedisServer
+    from tests.support.redis_sinks import Make
+
+OLD = replace(info(), attempt=5, writer="old1")
+NEW = replace(info(), attempt=6, writer="new1")
+BOTH = re.escape("stream 's': attempt 6 of writer 'new1' has taken over from attempt 5 of writer 'old1'")
+
+
+def test_a_later_attempt_fences_off_every_call_of_the_older_one(server: RedisServer, make: Make) -> None:
+    sink = make()
+    sink.open(OLD)
+    sink.write(chunks(OLD, "old ")[0])
+    make().open(NEW)
+    before = log_of(server.client)
+
+    with pytest.raises(Permanent, match=f"^{BOTH}$"):
+        sink.write(chunks(OLD, "old ", "text")[1])
+    with pytest.raises(Permanent, match=f"^{BOTH}$"):
+        sink.beat(OLD)
+    with pytest.raises(Permanent, match=f"^{BOTH}$"):
+        sink.open(OLD)
+    with pytest.raises(Permanent, match=f"^{BOTH}$"):
+        sink.close(OLD, ending(OLD, "old text"))
+
+    assert log_of(server.client) == before
+    assert server.client.get("streamfan:{s}:lease") == "6 new1"
+
+
+def test_the_same_attempt_of_another_writer_is_refused(make: Make) -> None:
+    make().open(OLD)
+
+    with pytest.raises(Permanent, match="attempt 5 of writer 'old1' has taken over from attempt 5 of writer 'other'"):
+        make().open(replace(OLD, writer="other"))
+
+
+def test_an_older_attempt_is_refused_also_when_the_log_is_gone(server: RedisServer, make: Make) -> None:
+    make().open(NEW)
+    server.client.delete("streamfan:{s}:log")
+
+    with pytest.raises(Permanent, match=BOTH):
+        make().open(OLD)
+
+    assert not server.client.exists("streamfan:{s}:log")
+
+
+def test_an_older_attempt_is_refused_also_when_only_the_log_is_left(server: RedisServer, make: Make) -> None:
+    make().open(NEW)
+    server.client.delete("streamfan:{s}:attempt")
+
+    with pytest.raises(Permanent, match="stream 's': attempt 6 has taken over from attempt 5 of writer 'old1'"):
+        make().open(OLD)
+
+
+def test_an_attempt_from_the_future_says_that_the_clock_may_be_behind(make: Make) -> None:
+    make().open(replace(NEW, attempt=int(time.time() * 1000) + 3_600_000))
+
+    with pytest.raises(Permanent, match=r"; that is (3599|3600) s ahead of the clock here, which may be behind$"):
+        make().open(OLD)
+
+
+def test_the_lease_of_another_writer_is_left_alone(server: RedisServer, make: Make) -> None:
+    sink = make()
+    sink.open(OLD)
+    server.client.set("streamfan:{s}:lease", "6 new1")
+
+    sink.close(OLD, ending(OLD))
+
+    assert server.client.get("streamfan:{s}:lease") == "6 new1"
+
+
+def test_a_log_whose_last_entry_was_deleted_is_not_written_to(server: RedisServer, make: Make) -> None:
+    sink = make()
+    first, second = chunks(OLD, "Once ", "upon")
+    sink.open(OLD)
+    sink.write(first)
+    sink.write(second)
+    server.client.xdel("streamfan:{s}:log", "5-9")
+    sink.open(OLD)
+
+    with pytest.raises(Permanent, match="refuses entry 5-9, but its last is 5-5: somebody has deleted entries\nTry: "):
+        sink.write(second)

@@ -1,0 +1,326 @@
+"""`generate()` in a thread: read while it runs, stopped, interrupted and broken."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import copy
+import json
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from streamfan import Fan, StreamFailed, UsageError
+from streamfan.errors import StreamerMisuse
+from tests.support.opener import ids_of
+from tests.support.scripted import EOS, Script, encode, model, tokenizer
+from tests.support.sinks import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from streamfan.generation import Generation
+
+TEXT = "Hé 😀 the fox 日本 didn't\n\n  see"
+PROMPT = "The fox"
+
+
+@pytest.fixture
+def fan() -> Iterator[Fan]:
+    with Fan() as fan:
+        yield fan
+
+
+def start(
+    fan: Fan, *scripts: str, inputs: Any = PROMPT, at: Callable[[int], object] = lambda count: None, **kwargs: Any
+) -> Generation:
+    """Generate the scripts, one for each row."""
+    kwargs.setdefault("max_new_tokens", 60)
+    kwargs.setdefault("logits_processor", [Script(*map(encode, scripts), at=at)])
+    return fan.start(model(), tokenizer(), inputs, **kwargs)
+
+
+# Reading
+
+
+def test_text_can_be_read_while_the_model_is_at_work(fan: Fan) -> None:
+    read = threading.Event()
+
+    def at(count: int) -> None:
+        if count == 3:
+            wait_for(read)
+
+    generation = start(fan, TEXT, at=at)
+    texts = iter(generation.streams[0])
+    first = next(texts)
+    read.set()
+
+    assert first
+    assert first + "".join(texts) == TEXT
+    assert generation.result()[0].tolist() == [*encode(PROMPT), *encode(TEXT), EOS]
+
+
+async def test_text_can_be_read_with_async_for(fan: Fan) -> None:
+    generation = start(fan, TEXT)
+
+    text = "".join([piece async for piece in generation.streams[0]])
+
+    assert text == TEXT
+    await asyncio.to_thread(generation.result)
+
+
+def test_generate_returns_what_the_model_does(fan: Fan) -> None:
+    script = [Script(encode(TEXT))]
+
+    output = fan.generate(
+        model(), tokenizer(), PROMPT, logits_processor=script, max_new_tokens=60, return_dict_in_generate=True
+    )
+
+    assert output.sequences[0].tolist() == [*encode(PROMPT), *encode(TEXT), EOS]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        PROMPT,
+        torch.tensor([encode(PROMPT)]),
+        {"input_ids": torch.tensor([encode(PROMPT)]), "attention_mask": torch.ones(1, len(encode(PROMPT)))},
+        tokenizer()(PROMPT, return_tensors="pt", return_token_type_ids=False),
+    ],
+    ids=["text", "tensor", "dict", "encoding"],
+)
+def test_inputs_may_be_text_or_what_a_tokenizer_makes_of_it(fan: Fan, inputs: Any) -> None:
+    generation = start(fan, "hello", inputs=inputs)
+
+    assert generation.result()[0].tolist() == [*encode(PROMPT), *encode("hello"), EOS]
+    assert generation.streams[0].text == "hello"
+
+
+def test_prompt_and_special_tokens_are_shown_on_request(fan: Fan) -> None:
+    generation = start(fan, "hello", skip_prompt=False, skip_special_tokens=False)
+
+    assert "".join(generation.streams[0]) == "The foxhello</s>"
+
+
+def test_settings_of_the_call_say_what_ends_a_row(fan: Fan) -> None:
+    (end,) = encode(";")
+    batch = torch.tensor([encode(PROMPT)] * 2)
+
+    config = copy.deepcopy(model().generation_config)
+    config.eos_token_id = end
+
+    by_argument = start(fan, "a;", "bcd;", inputs=batch, eos_token_id=end)
+    by_config = start(fan, "a;", "bcd;", inputs=batch, generation_config=config)
+
+    for generation in (by_argument, by_config):
+        generation.result()
+        assert [ids_of(stream) for stream in generation.streams] == [encode("a;"), encode("bcd;")]
+
+
+def test_generates_own_stop_strings_need_no_tokenizer_of_the_caller(fan: Fan) -> None:
+    generation = start(fan, "a;b", stop_strings=[";"])
+
+    assert generation.result()[0].tolist() == [*encode(PROMPT), *encode("a;")]
+
+
+def test_decode_arguments_are_passed_on(fan: Fan) -> None:
+    with pytest.raises(UsageError, match="nonsense"):
+        start(fan, "hello", decode_kwargs={"mode": "nonsense"})
+
+
+def test_context_of_the_caller_is_there_in_the_thread(fan: Fan) -> None:
+    request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="none")
+    request.set("mine")
+    seen = []
+
+    start(fan, "a", at=lambda count: seen.append(request.get())).result()
+
+    assert set(seen) == {"mine"}
+
+
+# Stopping
+
+
+def test_cancelled_generation_keeps_its_text_and_returns_it(fan: Fan) -> None:
+    generation = start(fan, TEXT * 3, at=lambda count: generation.cancel("enough", by="test") if count == 9 else None)
+
+    output = generation.result()
+
+    (stream,) = generation.streams
+    assert stream.outcome is not None
+    assert stream.outcome.cancel is not None
+    assert (stream.outcome.finish_reason, stream.outcome.cancel.reason) == ("cancelled", "enough")
+    assert ids_of(stream) == output[0].tolist()[len(encode(PROMPT)) :]
+    assert 9 <= stream.tokens <= 10
+
+
+def test_generation_can_be_cancelled_before_its_streams_are_open(fan: Fan) -> None:
+    cancelled = threading.Event()
+
+    class Waiting:
+        """The model, once it has been cancelled."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(model(), name)
+
+        def generate(self, **kwargs: Any) -> Any:
+            wait_for(cancelled)
+            return model().generate(**kwargs)
+
+    generation = fan.start(Waiting(), tokenizer(), PROMPT, logits_processor=[Script(encode(TEXT))], max_new_tokens=60)
+    generation.cancel("changed my mind", by="test")
+    cancelled.set()
+    generation.result()
+
+    assert generation.streams[0].finish_reason == "cancelled"
+    assert generation.streams[0].tokens <= 2
+
+
+def test_criteria_of_the_caller_are_kept(fan: Fan) -> None:
+    generation = start(fan, TEXT, stopping_criteria=[lambda input_ids, scores: input_ids.shape[1] >= 6])
+
+    assert generation.result().shape[1] == 6
+    assert generation.streams[0].finish_reason == "length"
+
+
+def test_stop_string_ends_generation(fan: Fan) -> None:
+    generation = start(fan, TEXT * 2, stop="fox")
+
+    generation.result()
+
+    assert generation.streams[0].text == "Hé 😀 the "
+    assert generation.streams[0].finish_reason == "stop"
+
+
+def test_result_waits_no_longer_than_it_is_told(fan: Fan) -> None:
+    gate = threading.Event()
+    generation = start(fan, "hello", at=lambda count: wait_for(gate))
+
+    with pytest.raises(TimeoutError, match="still at work"):
+        generation.result(timeout=0.01)
+    gate.set()
+
+    assert generation.result()[0].tolist() == [*encode(PROMPT), *encode("hello"), EOS]
+
+
+def test_interrupt_cancels_and_is_raised_when_the_model_has_stopped(fan: Fan) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def at(count: int) -> None:
+        if count == 3:
+            heard = threading.Event()
+            generation.streams[0].on_cancel(heard.set)
+            signal.pthread_kill(main, signal.SIGINT)
+            wait_for(heard)
+
+    generation = start(fan, TEXT, at=at)
+    with pytest.raises(KeyboardInterrupt):
+        generation.result()
+
+    (stream,) = generation.streams
+    assert stream.outcome is not None
+    assert stream.outcome.cancel is not None
+    assert (stream.outcome.finish_reason, stream.outcome.cancel.by) == ("cancelled", "keyboard")
+    assert ids_of(stream) == generation.result()[0].tolist()[len(encode(PROMPT)) :]
+
+
+def test_program_that_is_interrupted_keeps_the_text_so_far() -> None:
+    program = """
+import json, threading
+from streamfan import Fan
+from tests.support.scripted import Script, encode, model, tokenizer
+
+def at(count):
+    if count == 3:
+        heard = threading.Event()
+        generation.streams[0].on_cancel(heard.set)
+        print("ready", flush=True)
+        heard.wait(30)
+
+script = [Script(encode("one two three four" * 9), at=at)]
+with Fan() as fan:
+    generation = fan.start(model(), tokenizer(), "The fox", logits_processor=script, max_new_tokens=60)
+    try:
+        generation.result()
+    except KeyboardInterrupt:
+        stream = generation.streams[0]
+        print(json.dumps([stream.text, stream.finish_reason, tokenizer().decode(generation.result()[0])]))
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+
+    assert ready == "ready\n"
+    text, reason, whole = json.loads(output)
+    assert reason == "cancelled"
+    assert whole == "The fox" + text
+    assert process.returncode == 0
+
+
+# Failing
+
+
+def test_error_of_the_model_ends_the_streams_and_is_raised_by_result(fan: Fan) -> None:
+    error = RuntimeError("out of memory")
+
+    def at(count: int) -> None:
+        if count == 3:
+            raise error
+
+    generation = start(fan, "one two three", at=at)
+    seen: list[str] = []
+
+    with pytest.raises(StreamFailed, match="out of memory"):
+        seen.extend(generation.streams[0])
+    with pytest.raises(RuntimeError) as raised:
+        generation.result()
+
+    assert "".join(seen) == tokenizer().decode(encode("one two three")[:3])
+    assert raised.value is error
+
+
+def test_error_before_any_stream_is_open_is_raised_to_who_waits_for_one(fan: Fan) -> None:
+    generation = start(fan, TEXT, no_such_argument=1)
+
+    with pytest.raises(ValueError, match="no_such_argument"):
+        _ = generation.streams
+    with pytest.raises(ValueError, match="no_such_argument"):
+        generation.result()
+
+
+@pytest.mark.parametrize(
+    "way", [{"num_beams": 2, "do_sample": True}, {"custom_generate": lambda model, input_ids, **kwargs: input_ids}]
+)
+def test_decoding_that_does_not_stream_is_an_error_that_says_so(fan: Fan, way: dict[str, Any]) -> None:
+    generation = start(fan, logits_processor=[], **way)
+
+    with pytest.raises(StreamFailed, match="num_beams=1"):
+        list(generation.streams[0])
+    with pytest.raises(StreamerMisuse, match="num_beams=1"):
+        generation.result()
+
+
+def test_second_streamer_is_refused(fan: Fan) -> None:
+    with pytest.raises(UsageError, match=r"fan\.add"):
+        start(fan, TEXT, streamer=object())
+
+
+def test_fan_that_closes_stops_the_model() -> None:
+    gate = threading.Event()
+    fan = Fan()
+    generation = start(fan, TEXT * 3, at=lambda count: wait_for(gate) if count == 3 else None)
+    (stream,) = generation.streams
+
+    fan.close()
+    gate.set()
+
+    assert generation.result().shape[1] < len(encode(TEXT * 3))
+    assert stream.finish_reason == "error"
