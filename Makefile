@@ -33,7 +33,7 @@ types: $(READY) ## mypy, strict
 	@$(BIN)/mypy
 
 layers: $(READY) ## who may import whom
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 build: $(READY) ## the source distribution, and the wheel made from it, in dist/
 	@$(BIN)/python -m build --no-isolation

@@ -163,6 +163,9 @@ PIECE_DECODERS = {
     "Metaspace, then strip": _sequence(
         decoders.Metaspace(prepend_scheme="never"), decoders.Fuse(), decoders.Strip(" ", 1, 0)
     ),
+    "Metaspace always, then strip": _sequence(
+        decoders.Metaspace(prepend_scheme="always"), decoders.Fuse(), decoders.Strip("a", 3, 0)
+    ),
     "WordPiece": decoders.WordPiece(cleanup=True),
     "WordPiece without clean-up": decoders.WordPiece(prefix="▁", cleanup=False),
     "replace and join": _sequence(decoders.Replace("ve", "VE"), decoders.Strip("▁", 1, 0), decoders.Fuse()),

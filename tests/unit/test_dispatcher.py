@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from math import inf
 
-from streamfan.dispatcher import Bell, Dispatcher
+import pytest
+
+from streamfan.dispatcher import Bell, Dispatcher, _Slot
 from tests.support.sinks import wait_for
 from tests.support.streams import dispatching, silent_stream
 
@@ -94,6 +96,29 @@ def test_what_a_publisher_does_is_the_same_for_any_number_of_consumers() -> None
         rings.append(bell.rung)
 
     assert rings == [1, 1]
+
+
+def test_news_that_comes_while_it_looks_is_not_left_lying(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamfan.dispatcher._LONGEST_SLEEP", 3600.0)
+    looked = threading.Event()
+
+    class Interrupted(Dispatcher):
+        def _look(self) -> float:
+            next_look = super()._look()
+            if not looked.is_set():
+                looked.set()
+                # A publisher that comes just now rings for nobody: it sees that the dispatcher is awake.
+                self.notify()
+            return next_look
+
+    dispatcher = Interrupted()
+    sleeper = Sleeper(0.0)
+    dispatcher._slots = [_Slot(sleeper)]
+    dispatcher._weigh()
+    dispatcher.start()
+
+    wait_for(sleeper.woken)
+    dispatcher.stop()
 
 
 def test_removed_consumer_is_left_alone() -> None:

@@ -335,7 +335,11 @@ def test_a_forked_child_does_not_keep_the_server_alive(owner: Owner) -> None:
 
 
 def test_a_forked_child_starts_a_server_of_its_own(owner: Owner) -> None:
-    url = owner.tell("import os; child = os.fork() or (print(embedded.shared().url), sys.exit()); os.waitpid(child, 0)")
+    # The lock is as it is while another thread asks for the server.
+    url = owner.tell(
+        "import os; embedded._lock.acquire(); child = os.fork() or (print(embedded.shared().url), sys.exit()); "
+        "os.waitpid(child, 0); embedded._lock.release()"
+    )
 
     assert url.startswith("redis://:")
     assert url != owner.url

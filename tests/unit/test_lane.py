@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import threading
 from typing import TYPE_CHECKING
 
@@ -209,6 +210,20 @@ def test_nonsense_from_open_fails_the_stream(nonsense: object) -> None:
     assert delivery.error is not None
     assert f"open() returned {nonsense!r}" in delivery.error
     assert report.state is State.FAILED
+
+
+def test_sink_cannot_hold_more_than_it_was_ever_sent() -> None:
+    class Boasting(FailingSink):
+        def open(self, stream: StreamInfo) -> int | None:
+            super().open(stream)
+            return 6 if "write failed" in self.calls else 0
+
+    sink = Boasting(first(1, "write", SOON))
+
+    _, delivery = deliver(sink, "日本", lane=LaneOptions(max_bytes=4))
+
+    assert delivery.error is not None
+    assert "between 0 and 3" in delivery.error
 
 
 @pytest.mark.parametrize("method", ["open", "write", "close"])
@@ -419,6 +434,29 @@ def test_call_that_does_not_return_is_reported_and_abandoned() -> None:
 
     sink.gate.set()
     wait_for(sink.closed)
+
+
+def test_call_that_does_not_return_is_noticed_while_it_lasts() -> None:
+    noticed = threading.Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "degraded: write() has not returned" in record.getMessage():
+                noticed.set()
+
+    listener = Listener()
+    logging.getLogger("streamfan.lane").addHandler(listener)
+    sink = GatedSink("write")
+    with Fan() as fan:
+        fan.add(sink, lane=LaneOptions(call_timeout=0.05))
+        with fan.open() as stream:
+            stream.write("text")
+            wait_for(noticed)
+            sink.gate.set()
+            wait_for(sink.written)
+
+    logging.getLogger("streamfan.lane").removeHandler(listener)
+    assert (sink.text(), fan.report.failures) == ("text", ())
 
 
 def test_everything_delivered_but_a_hung_close_is_a_failure() -> None:

@@ -169,7 +169,7 @@ def test_receiver_that_goes_away_and_comes_back_gets_the_chunk(make: Make) -> No
 def test_only_streams_that_have_gone_quiet_are_forgotten(
     receiver: Receiver, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamfan.sinks.webhook._REMEMBERED", 2)
+    monkeypatch.setattr("streamfan.sinks.webhook.sink._REMEMBERED", 2)
     sink, busy, quiet = make(), replace(STREAM, id="busy"), replace(STREAM, id="quiet")
     sink.open(busy)
     sink.open(quiet)

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tokenizers import Regex, decoders
 from transformers import PreTrainedTokenizerFast
 
 from streamfan.detokenize import compile_plan
@@ -18,6 +19,7 @@ from tests.support.tokenizers import (
     ids_of,
     unigram,
     with_decoder,
+    word_level,
     wordpiece,
 )
 
@@ -71,11 +73,20 @@ def test_clean_up_of_bpe_needs_to_be_insisted_on(build: Callable[[], Tokenizer])
 @pytest.mark.parametrize("text", HARD_TEXTS.values(), ids=HARD_TEXTS.keys())
 def test_clean_up_of_a_slow_tokenizer_is_that_of_its_decode(text: str) -> None:
     tokenizer = byt5()
-    token_ids = tokenizer.encode(text)
+    token_ids = tokenizer.encode(text, add_special_tokens=False)
 
     streamed = text_of(compile_plan(tokenizer, clean_up_tokenization_spaces=True), token_ids)
 
     assert streamed == tokenizer.decode(token_ids, clean_up_tokenization_spaces=True)
+
+
+def test_clean_up_is_done_once() -> None:
+    unknown = decoders.Replace(Regex("zzz"), "")
+    tokenizer = fast(word_level("<unk>", "x  .", "y", decoder=unknown), clean_up_tokenization_spaces=True)
+
+    streamed = text_of(compile_plan(tokenizer), [1, 2, 1])
+
+    assert streamed == tokenizer.decode([1, 2, 1]) == "x .yx ."
 
 
 def test_clean_up_is_refused_where_decode_may_do_more_afterwards() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tokenizers import decoders
+from transformers import ByT5Tokenizer
 
 from streamfan.detokenize import Plan, compile_plan, utf8
 from streamfan.detokenize.bytefallback import RUN_CAP
@@ -31,6 +32,14 @@ class Counted:
         self.largest = max(self.largest, len(ids))
         self.total += len(ids)
         return str(self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens))
+
+
+class CountingByT5(ByT5Tokenizer):
+    calls = 0
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        self.calls += 1
+        return str(super().convert_tokens_to_string(tokens))  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture
@@ -115,6 +124,17 @@ def test_window_decodes_a_few_ids_for_each_push(tokenizer: Any, token_id: int) -
     assert len("".join(streamed)) <= 10
     assert counted.largest <= 2 * CAP
     assert counted.total <= 4000 * 3 * 2 * CAP
+
+
+def test_window_does_not_decode_what_is_skipped() -> None:
+    tokenizer = CountingByT5()
+    detokenizer = compile_plan(tokenizer, skip_special_tokens=True).start()
+    tokenizer.calls = 0
+
+    streamed = [detokenizer.push(0) for _ in range(8000)]
+
+    assert "".join(streamed) == ""
+    assert tokenizer.calls == 0
 
 
 def test_one_long_word_holds_nothing_back(decoded_bytes: list[int]) -> None:

@@ -32,6 +32,15 @@ def test_metaspace_knows_its_own_marker_only() -> None:
     assert streamed == tokenizer.decode([0, 1, 2]) == "a b▁c"
 
 
+def test_strip_budget_outlasts_the_first_piece() -> None:
+    steps = [decoders.Metaspace(prepend_scheme="always"), decoders.Fuse(), decoders.Strip("a", 3, 0)]
+    tokenizer = word_level("▁a", "", "a", "aa", "▁b", decoder=decoders.Sequence(steps))
+    plan = compile_plan(tokenizer)
+
+    assert text_of(plan, [0, 1, 3, 2]) == tokenizer.decode([0, 1, 3, 2]) == "a"
+    assert text_of(plan, [2, 0, 4]) == tokenizer.decode([2, 0, 4]) == " a b"
+
+
 def test_wordpiece_keeps_the_prefix_of_the_first_piece() -> None:
     tokenizer = word_level("##x", "##y", "z", decoder=decoders.WordPiece())
 
