@@ -107,6 +107,7 @@ class FailingSink(MemorySink):
         super().__init__()
         self._trouble = trouble
         self._counts: dict[str, int] = {}
+        self.troubled = threading.Event()
 
     def _raise(self, method: str) -> None:
         before = self._counts.get(method, 0)
@@ -114,6 +115,7 @@ class FailingSink(MemorySink):
         error = self._trouble(method, before)
         if error is not None:
             self.calls.append(f"{method} failed")
+            self.troubled.set()
             raise error
 
     def connect(self) -> None:

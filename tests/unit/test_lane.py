@@ -295,6 +295,20 @@ def test_failed_stream_does_not_fail_the_others_of_its_lane() -> None:
     assert sink.text(streams[2].id) == "row 2"
 
 
+def test_lane_is_well_again_when_a_later_stream_is() -> None:
+    sink = FailingSink(first(1, "write", Permanent("not this one")))
+    with Fan(sink) as fan:
+        states = []
+        for _ in range(2):
+            sink.closed.clear()
+            with fan.open() as stream:
+                stream.write("text")
+            wait_for(sink.closed)
+            states.append(fan.report.sinks[0].state)
+
+    assert states == [State.FAILED, State.OK]
+
+
 def test_lane_serves_its_other_streams_while_one_waits_for_its_retry() -> None:
     class Picky(MemorySink):
         def write(self, chunk: Chunk) -> None:
@@ -389,6 +403,16 @@ def test_failed_destination_is_probed_again_for_the_next_stream() -> None:
     assert fan.report.sinks[0].state is State.CLOSED
 
 
+def test_destination_that_failed_is_left_alone_until_a_stream_opens() -> None:
+    sink = FailingSink(always("connect", Permanent("no such host")))
+    with Fan(sink) as fan:
+        fan.reach()
+        with fan.open():
+            pass
+
+    assert sink.calls.count("connect failed") == 2
+
+
 def test_reach_returns_when_a_connect_hangs() -> None:
     sink = GatedSink("connect")
     fan = Fan()
@@ -421,19 +445,20 @@ def test_beats_come_while_no_text_flows() -> None:
 def test_call_that_does_not_return_is_reported_and_abandoned() -> None:
     sink = GatedSink("write")
     with Fan() as fan:
-        fan.add(sink, lane=LaneOptions(call_timeout=0.05))
+        fan.add(sink, lane=LaneOptions(call_timeout=0.05, max_bytes=4))
         with fan.open() as stream:
-            stream.write("text")
+            stream.write("text and more")
             wait_for(sink.inside)
 
     report = fan.report.sinks[0]
-    assert (report.state, report.waiting_in, report.missing) == (State.FAILED, "write", 4)
+    assert (report.state, report.waiting_in, report.missing) == (State.FAILED, "write", 13)
     assert report.error is not None
     assert "write() has not returned" in report.error
     assert not sink.closed.is_set(), "close must not be called beside a write that has not returned"
 
     sink.gate.set()
     wait_for(sink.closed)
+    assert sink.text() == "text", "a sink that was abandoned is given no more"
 
 
 def test_call_that_does_not_return_is_noticed_while_it_lasts() -> None:
@@ -476,11 +501,12 @@ def test_deadline_interrupts_the_wait_for_a_retry_and_still_closes() -> None:
     fan.add(sink, lane=LaneOptions(max_elapsed=7200))
     with fan.open() as stream:
         stream.write("text")
+    wait_for(sink.troubled)
 
     fan.close(timeout=0.2)
 
     assert sink.calls[-2:] == ["close", "disconnect"]
-    assert fan.report.failures[0].missing == 4
+    assert (fan.report.failures[0].missing, fan.report.failures[0].error) == (4, "the time for delivery was over")
 
 
 def test_async_sink_is_called_in_one_event_loop_that_runs_between_calls() -> None:

@@ -202,6 +202,18 @@ def test_streams_that_have_ended_stay_as_they_are_when_their_streamer_is_dropped
     assert [stream.finish_reason for stream in fan.opened] == ["stop"]
 
 
+def test_streamer_keeps_the_streams_of_its_last_run_only(fan: MemoryFan) -> None:
+    streamer = fan.streamer(Letters())
+    generate(streamer, "first")
+    first = weakref.ref(fan.next())
+    fan.opened.clear()
+
+    generate(streamer, "second")
+    gc.collect()
+
+    assert first() is None
+
+
 def test_streamer_needs_neither_torch_nor_transformers() -> None:
     code = "import sys, streamfan.streamer, streamfan.generation; print({'torch', 'transformers'} & sys.modules.keys())"
 

@@ -139,9 +139,10 @@ def test_cancelled_row_ends_with_the_last_id_that_generate_returns_for_it(fan: M
     generate_step("ax", 7)
     streamer.streams[0].cancel()
     generate_step("by", 8)
+    at_once = reasons(streamer)
     generate_step("cz", 9)
 
-    assert reasons(streamer) == ["cancelled", None]
+    assert at_once == ["cancelled", None]
     assert ids_of(streamer.streams[0]) == encode("ab")
 
 
@@ -162,9 +163,10 @@ def test_stream_that_somebody_else_has_ended_stops_generation_and_raises_nothing
     streamer.put(prompt("p"))
 
     streamer.streams[0].fail("the fan was closed")
+    before = streamer.stopping_criteria(InputIds(1, 2), None)
     streamer.put(step("a"))
-    stopped = streamer.stopping_criteria(InputIds(1, 2), None)
+    after = streamer.stopping_criteria(InputIds(1, 3), None)
     streamer.end()
 
-    assert stopped is True
+    assert (before, after) == (True, True)
     assert reasons(streamer) == ["error"]

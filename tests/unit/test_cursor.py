@@ -1,0 +1,94 @@
+"""What a cursor wants next, and when; no thread and no sink's work is in here."""
+
+from __future__ import annotations
+
+from math import inf
+
+from streamfan.cursor import Cursor, Step
+from streamfan.errors import Permanent
+from streamfan.options import LaneOptions
+from streamfan.stream import Stream
+from tests.support.sinks import MemorySink
+from tests.support.streams import silent_stream
+
+
+def opened_cursor(stream: Stream, options: LaneOptions | None = None) -> Cursor:
+    cursor = Cursor(stream, MemorySink(), options or LaneOptions(linger=10))
+    assert (cursor.due(), cursor.step()) == (0.0, Step.OPEN)
+    cursor.opened_at(None)
+    return cursor
+
+
+def deliver(cursor: Cursor) -> str:
+    assert cursor.step() is Step.WRITE
+    assert cursor.chunk is not None
+    text = cursor.chunk.text
+    cursor.delivered(cursor.chunk, 0.0)
+    return text
+
+
+def test_nothing_is_due_while_there_is_no_text() -> None:
+    cursor = opened_cursor(silent_stream())
+
+    assert (cursor.due(), cursor.step()) == (inf, None)
+
+
+def test_first_chunk_is_due_at_once_and_later_text_after_the_linger() -> None:
+    stream = silent_stream()
+    cursor = opened_cursor(stream)
+    stream.write("first")
+    assert cursor.due() == 0.0
+    deliver(cursor)
+
+    stream.write("second")
+    due = cursor.due()
+    stream.write("third")
+
+    assert due == cursor.due() == stream.written_at(5) + 10
+
+
+def test_the_end_waits_for_no_linger() -> None:
+    stream = silent_stream()
+    cursor = opened_cursor(stream)
+    stream.write("first")
+    deliver(cursor)
+    stream.write("second")
+
+    stream.end()
+
+    assert cursor.due() == 0.0
+    assert deliver(cursor) == "second"
+    assert cursor.step() is Step.CLOSE
+
+
+def test_text_without_its_boundary_is_looked_at_once_for_each_growth() -> None:
+    stream = silent_stream()
+    cursor = opened_cursor(stream, LaneOptions(boundary="line"))
+    stream.write("half a line")
+    assert cursor.step() is None
+
+    assert cursor.due() == inf
+    stream.write(", and its end\nmore")
+
+    assert deliver(cursor) == "half a line, and its end\n"
+
+
+def test_stream_that_was_given_up_is_closed_when_it_has_ended_and_not_before() -> None:
+    stream = silent_stream()
+    cursor = opened_cursor(stream)
+    stream.write("text")
+
+    cursor.give_up(Permanent("refused"))
+
+    assert (cursor.due(), cursor.step(), cursor.done) == (inf, None, False)
+    stream.end()
+    assert (cursor.due(), cursor.step()) == (0.0, Step.CLOSE)
+    assert not cursor.ending().complete
+
+
+def test_stream_that_was_never_opened_owes_nothing_when_it_is_given_up() -> None:
+    cursor = Cursor(silent_stream(), MemorySink(), LaneOptions())
+
+    cursor.give_up(Permanent("refused"))
+
+    assert cursor.done
