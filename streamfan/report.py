@@ -116,9 +116,9 @@ class SinkReport:
     def __str__(self) -> str:
         what = [f"sink {self.id!r}: {self.error or self.state}"]
         if self.missing:
-            what.append(f"{self.missing} bytes not delivered")
+            what.append(f"{self.missing:,} bytes not delivered")
         if self.lost:
-            what.append(f"{self.lost} bytes perhaps lost")
+            what.append(f"{self.lost:,} bytes perhaps lost")
         if self.waiting_in:
             what.append(f"{self.waiting_in}() has not returned")
         return "; ".join(what)
@@ -137,6 +137,9 @@ class Report:
     sinks: tuple[SinkReport, ...]
     streams: tuple[StreamReport, ...]
     finished: int
+
+    def __str__(self) -> str:
+        return "\n".join(f"{sink}; {sink.bytes:,} bytes delivered" for sink in self.sinks) or "no sinks"
 
     @property
     def failures(self) -> tuple[SinkReport, ...]:

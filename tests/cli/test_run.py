@@ -318,7 +318,7 @@ def test_one_slow_one_raising_and_one_hung_sink_beside_two_healthy_ones(shell: S
     assert (done.stdout.decode(), shell.file("out.txt"), shell.file("slow.txt")) == (text, text, text)
     states = {sink["id"]: sink["state"] for sink in done.summary["sinks"]}
     assert states == {"stdout": "closed", "file": "closed", "slow": "closed", "raising": "failed", "hung": "failed"}
-    assert "sink 'raising': ValueError: broken on purpose; 3000 bytes not delivered" in done.stderr
+    assert "sink 'raising': ValueError: broken on purpose; 3,000 bytes not delivered" in done.stderr
     assert "sink 'hung': write() has not returned" in done.stderr
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import threading
+import tracemalloc
 import weakref
 
 import pytest
@@ -365,6 +366,40 @@ def test_finished_stream_is_freed() -> None:
         fan.close()
 
         assert gone() is None
+
+
+def test_text_is_held_once_however_many_sinks_wait() -> None:
+    sinks = [GatedSink("write") for _ in range(20)]
+    piece, pieces = "x" * 4096, 1000
+    fan = Fan()
+    for number, sink in enumerate(sinks):
+        fan.add(sink, id=f"s{number}")
+    stream = fan.open()
+    stream.write("first")
+    for sink in sinks:
+        wait_for(sink.inside)
+
+    tracemalloc.start()
+    for _ in range(pieces):
+        stream.write(piece)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert held < 1.5 * len(piece) * pieces
+    for sink in sinks:
+        sink.gate.set()
+    stream.end()
+    fan.close()
+
+
+def test_report_reads_well() -> None:
+    with Fan(MemorySink(), FailingSink(always("write", ValueError("broken")))) as fan, fan.open() as stream:
+        stream.write("text" * 1000)
+
+    assert str(fan.report).splitlines() == [
+        "sink 'memory': closed; 4,000 bytes delivered",
+        "sink 'failing': ValueError: broken; 4,000 bytes not delivered; 0 bytes delivered",
+    ]
 
 
 def test_observer_is_told_of_each_finished_stream_once_with_its_report() -> None:

@@ -1,0 +1,125 @@
+"""The public API as its users write it: type-checked, never run.
+
+What stops to type-check here breaks somebody's program.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, assert_type
+
+from streamfan import (
+    AsyncSink,
+    Callback,
+    Chunk,
+    Delivery,
+    End,
+    Fan,
+    LaneOptions,
+    Permanent,
+    Report,
+    Retryable,
+    Sink,
+    SinkOptions,
+    Stream,
+    StreamInfo,
+    hookimpl,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streamfan.events import Event
+    from streamfan.report import StreamReport
+
+
+class ShoutOptions(SinkOptions):
+    """Options of a third party's sink."""
+
+    volume: int = 11
+
+
+class Shout(Sink):
+    """A third party's sink, with everything that one may have."""
+
+    name = "shout"
+    aliases = ("loud",)
+    Options = ShoutOptions
+    delivery = Delivery.EXACTLY_ONCE
+    heartbeat = 5.0
+    lane_defaults = LaneOptions(linger=0.1, max_bytes=1024)
+
+    def connect(self) -> None:
+        raise Retryable("busy", after=1.5)
+
+    def open(self, stream: StreamInfo) -> int | None:
+        return 0
+
+    def write(self, chunk: Chunk) -> None:
+        if chunk.text == "stop":
+            chunk.stream.cancel("heard the word", by=self.name)
+        raise Permanent(f"{chunk.offset} {chunk.end} {chunk.token_ids}")
+
+    def beat(self, stream: StreamInfo) -> None:
+        print(stream.id, stream.attempt)
+
+    def close(self, stream: StreamInfo, end: End) -> None:
+        print(end.complete, end.finish_reason)
+
+
+class Quiet(AsyncSink):
+    """A third party's sink over asyncio."""
+
+    name = "quiet"
+
+    async def awrite(self, chunk: Chunk) -> None:
+        print(chunk.data)
+
+
+@hookimpl
+def streamfan_sinks() -> Iterable[type[Sink]]:
+    return [Shout, Quiet]
+
+
+@hookimpl
+def streamfan_finished(stream: Stream, report: StreamReport) -> None:
+    print(stream.text, report.sha256)
+
+
+def on_text(text: str, end: bool) -> None:
+    print(text, end)
+
+
+def on_event(event: Event) -> None:
+    if isinstance(event, End):
+        print(event.sha256)
+
+
+def by_hand() -> Report:
+    with Fan("stdout", Shout("target", ShoutOptions(volume=3)), on_text, close_timeout=5) as fan:
+        fan.add(Callback(on_event, events=True), id="events", lane=LaneOptions(required=False, boundary="line"))
+        with fan.open("my-id", model="m", meta={"user": "ann"}) as stream:
+            stream.write("text", [1, 2])
+            stream.on_cancel(lambda: None)
+            for text in stream.follow(4):
+                assert_type(text, str)
+    assert_type(fan.report, Report)
+    fan.report.raise_for_failures()
+    return fan.report
+
+
+async def in_asyncio() -> None:
+    async with Fan() as fan:
+        with fan.open() as stream:
+            async for text in stream:
+                assert_type(text, str)
+
+
+def with_transformers(model: Any, tokenizer: Any, inputs: Any) -> None:
+    with Fan() as fan:
+        with fan.streamer(tokenizer, model=model, skip_prompt=True, skip_special_tokens=True, stop="\n") as streamer:
+            model.generate(**inputs, streamer=streamer, stopping_criteria=[streamer.stopping_criteria])
+        assert_type(streamer.streams, tuple[Stream, ...])
+        generation = fan.start(model, tokenizer, inputs, max_new_tokens=5)
+        generation.cancel("enough", by="me")
+        assert_type(generation.streams, tuple[Stream, ...])
+        generation.result(timeout=3)
