@@ -14,6 +14,12 @@ from tests.support.redis_server import PATIENCE
 Make = Callable[..., RedisSink]
 """Makes a connected sink: `make(url, **options)`, where the URL is that of the test's server unless given."""
 
+SECRET = "s3cr3t@/?#"
+"""A password that a URL must not hold as it is."""
+
+QUOTED = "s3cr3t%40%2F%3F%23"
+"""The same, as a URL holds it."""
+
 
 def log_of(client: Any, stream: str = "s") -> list[tuple[str, dict[str, Any]]]:
     """The entries of a stream's log, each with its id and its event, read the way any other program would."""
