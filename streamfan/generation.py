@@ -45,7 +45,8 @@ class Generation:
         **kwargs: Arguments of `generate()`.
 
     Raises:
-        UsageError: `streamer` among the arguments: there can be one only.
+        UsageError: `streamer` among the arguments: there can be one only. Or a decode argument that cannot be honoured.
+        ValueError: An empty stop string.
     """
 
     def __init__(
@@ -61,11 +62,7 @@ class Generation:
         decode_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        if kwargs.pop("streamer", None) is not None:
-            raise UsageError(
-                "generate() takes one streamer, and start() brings it\n"
-                "Try: leave streamer= out, and add a sink to the fan: fan.add(function)"
-            )
+        _refuse_streamer(kwargs)
         self._model = model
         self._cancellation: Cancellation | None = None
         self._output: Any = None
@@ -84,11 +81,7 @@ class Generation:
             skip_special_tokens=skip_special_tokens,
             **(decode_kwargs or {}),
         )
-        if any(_setting(name, kwargs, model) for name in _NEEDING_TOKENIZER):
-            kwargs["tokenizer"] = tokenizer
-        kwargs["streamer"] = self._streamer
-        kwargs["stopping_criteria"] = [*(kwargs.get("stopping_criteria") or ()), self._streamer.stopping_criteria]
-        self._kwargs = {**_arguments(inputs, model, tokenizer), **kwargs}
+        self._kwargs = self._arguments(inputs, tokenizer, kwargs)
         # daemon: the step that a model is at cannot be interrupted, and must not keep the interpreter alive.
         self._thread = threading.Thread(
             target=contextvars.copy_context().run, args=(self._generate,), name="streamfan-generate", daemon=True
@@ -114,7 +107,7 @@ class Generation:
         """
         # Noted first: whichever of this and `_announce` comes second sees what the other one did.
         self._cancellation = self._cancellation or Cancellation(reason, by)
-        self._announce_cancellation(self._streamer.streams)
+        self._cancel(self._streamer.streams)
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for what `generate()` returns.
@@ -141,6 +134,18 @@ class Generation:
             raise self._error
         return self._output
 
+    def _arguments(self, inputs: Any, tokenizer: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """All that `generate()` is called with."""
+        if isinstance(inputs, str):
+            inputs = model_inputs(tokenizer(inputs, return_tensors="pt"), self._model)
+        arguments = {**(inputs if isinstance(inputs, Mapping) else {"inputs": inputs}), **kwargs}
+        if any(_setting(name, kwargs, self._model) for name in _NEEDING_TOKENIZER):
+            arguments["tokenizer"] = tokenizer
+        criteria = kwargs.get("stopping_criteria") or ()
+        arguments["stopping_criteria"] = [*criteria, self._streamer.stopping_criteria]
+        arguments["streamer"] = self._streamer
+        return arguments
+
     def _generate(self) -> None:
         try:
             with self._streamer:
@@ -154,12 +159,19 @@ class Generation:
 
     def _announce(self, streams: tuple[Stream, ...]) -> None:
         self._opened.set()
-        self._announce_cancellation(streams)
+        self._cancel(streams)
 
-    def _announce_cancellation(self, streams: tuple[Stream, ...]) -> None:
+    def _cancel(self, streams: tuple[Stream, ...]) -> None:
         if self._cancellation is not None:
             for stream in streams:
                 stream.cancel(self._cancellation.reason, by=self._cancellation.by)
+
+
+def model_inputs(encoded: Any, model: Any) -> dict[str, Any]:
+    """What `generate()` takes of what a tokenizer returned, where the model is."""
+    # Some tokenizers also return token types, which generate() refuses where the model has none.
+    names = [name for name in ("input_ids", "attention_mask") if name in encoded]
+    return {name: encoded[name].to(model.device) for name in names}
 
 
 def _setting(name: str, kwargs: Mapping[str, Any], model: Any) -> Any:
@@ -169,14 +181,9 @@ def _setting(name: str, kwargs: Mapping[str, Any], model: Any) -> Any:
     return next((setting for setting in settings if setting is not None), None)
 
 
-def model_inputs(encoded: Any, model: Any) -> dict[str, Any]:
-    """What `generate()` takes of what a tokenizer returned, where the model is."""
-    # Many tokenizers also return token types, which generate() refuses where the model has none.
-    names = [name for name in ("input_ids", "attention_mask") if name in encoded]
-    return {name: encoded[name].to(model.device) for name in names}
-
-
-def _arguments(inputs: Any, model: Any, tokenizer: Any) -> dict[str, Any]:
-    if isinstance(inputs, str):
-        return model_inputs(tokenizer(inputs, return_tensors="pt"), model)
-    return dict(inputs) if isinstance(inputs, Mapping) else {"inputs": inputs}
+def _refuse_streamer(kwargs: Mapping[str, Any]) -> None:
+    if kwargs.get("streamer") is not None:
+        raise UsageError(
+            "generate() takes one streamer, and start() brings it\n"
+            "Try: leave streamer= out, and add a sink to the fan: fan.add(function)"
+        )

@@ -118,7 +118,7 @@ class PaddedRow(Row):
         """Publish what these ids complete, in one write, up to the row's end."""
         if self.done:
             return
-        own = self._without_padding(ids[: self._limit - self._received])
+        own = self._without_padding(ids)
         self._received += len(ids)
         super().put(own)
         if self._received >= self._limit or (own and own[-1] in self._specials.eos):

@@ -125,8 +125,8 @@ class Streamer:
     def stopping_criteria(self, input_ids: Any, scores: Any = None, **kwargs: Any) -> Any:
         """Which rows `generate()` is to stop: those that were cancelled, or have met a stop string.
 
-        For `generate(..., stopping_criteria=[streamer.stopping_criteria])`. Without it both end their stream only:
-        generation goes on, and a stream that was cancelled goes on with it.
+        For `generate(..., stopping_criteria=[streamer.stopping_criteria])`. Without it generation goes on: unseen after
+        a stop string, and as if nothing had been said after a cancellation.
         """
         return False if self._run is None else self._run.stopped(input_ids)
 
@@ -167,8 +167,9 @@ class Streamer:
             )
         run = Run(self._open(prompts, specials), len(prompts[0]))
         self._run = run
-        # Not a __del__: this runs at the interpreter's exit too. `run` knows nothing of the streamer.
         self._abandon = weakref.finalize(self, run.abandon)
+        # At the interpreter's exit the fan says what becomes of streams that are open.
+        self._abandon.atexit = False
         self.streams = tuple(row.stream for row in run.rows)
         if self._on_open is not None:
             self._on_open(self.streams)

@@ -20,6 +20,7 @@ from streamfan.errors import StreamerMisuse
 from tests.support.opener import ids_of
 from tests.support.scripted import EOS, Script, encode, model, tokenizer
 from tests.support.sinks import wait_for
+from tests.support.tokenizers import byte_level, fast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,6 +102,15 @@ def test_inputs_may_be_text_or_what_a_tokenizer_makes_of_it(fan: Fan, inputs: An
     assert generation.streams[0].text == "hello"
 
 
+def test_token_types_of_a_tokenizer_are_not_given_to_a_model_that_has_none(fan: Fan) -> None:
+    typed = fast(byte_level(), model_input_names=["input_ids", "token_type_ids", "attention_mask"])
+
+    generation = fan.start(model(), typed, PROMPT, logits_processor=[Script(encode("hello"))], max_new_tokens=60)
+
+    assert "token_type_ids" in typed(PROMPT)
+    assert generation.result()[0].tolist() == [*encode(PROMPT), *encode("hello"), EOS]
+
+
 def test_prompt_and_special_tokens_are_shown_on_request(fan: Fan) -> None:
     generation = start(fan, "hello", skip_prompt=False, skip_special_tokens=False)
 
@@ -120,6 +130,7 @@ def test_settings_of_the_call_say_what_ends_a_row(fan: Fan) -> None:
     for generation in (by_argument, by_config):
         generation.result()
         assert [ids_of(stream) for stream in generation.streams] == [encode("a;"), encode("bcd;")]
+        assert [stream.finish_reason for stream in generation.streams] == ["stop", "stop"]
 
 
 def test_generates_own_stop_strings_need_no_tokenizer_of_the_caller(fan: Fan) -> None:
@@ -147,8 +158,17 @@ def test_context_of_the_caller_is_there_in_the_thread(fan: Fan) -> None:
 
 
 def test_cancelled_generation_keeps_its_text_and_returns_it(fan: Fan) -> None:
-    generation = start(fan, TEXT * 3, at=lambda count: generation.cancel("enough", by="test") if count == 9 else None)
+    reached, cancelled = threading.Event(), threading.Event()
 
+    def at(count: int) -> None:
+        if count == 9:
+            reached.set()
+            wait_for(cancelled)
+
+    generation = start(fan, TEXT * 3, at=at)
+    wait_for(reached)
+    generation.cancel("enough", by="test")
+    cancelled.set()
     output = generation.result()
 
     (stream,) = generation.streams
@@ -211,16 +231,18 @@ def test_result_waits_no_longer_than_it_is_told(fan: Fan) -> None:
 def test_interrupt_cancels_and_is_raised_when_the_model_has_stopped(fan: Fan) -> None:
     main = threading.main_thread().ident
     assert main is not None
+    waiting, cancelled = threading.Event(), threading.Event()
 
     def at(count: int) -> None:
         if count == 3:
-            heard = threading.Event()
-            generation.streams[0].on_cancel(heard.set)
+            wait_for(waiting)
             signal.pthread_kill(main, signal.SIGINT)
-            wait_for(heard)
+            wait_for(cancelled)
 
     generation = start(fan, TEXT, at=at)
+    generation.streams[0].on_cancel(cancelled.set)
     with pytest.raises(KeyboardInterrupt):
+        waiting.set()
         generation.result()
 
     (stream,) = generation.streams
@@ -236,17 +258,18 @@ import json, threading
 from streamfan import Fan
 from tests.support.scripted import Script, encode, model, tokenizer
 
+cancelled = threading.Event()
+
 def at(count):
     if count == 3:
-        heard = threading.Event()
-        generation.streams[0].on_cancel(heard.set)
-        print("ready", flush=True)
-        heard.wait(30)
+        cancelled.wait(30)
 
 script = [Script(encode("one two three four" * 9), at=at)]
 with Fan() as fan:
     generation = fan.start(model(), tokenizer(), "The fox", logits_processor=script, max_new_tokens=60)
+    generation.streams[0].on_cancel(cancelled.set)
     try:
+        print("ready", flush=True)
         generation.result()
     except KeyboardInterrupt:
         stream = generation.streams[0]

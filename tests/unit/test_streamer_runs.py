@@ -214,8 +214,9 @@ def test_streamer_keeps_the_streams_of_its_last_run_only(fan: MemoryFan) -> None
     assert first() is None
 
 
-def test_streamer_needs_neither_torch_nor_transformers() -> None:
-    code = "import sys, streamfan.streamer, streamfan.generation; print({'torch', 'transformers'} & sys.modules.keys())"
+@pytest.mark.parametrize("module", ["streamer", "generation", "sources.transformers", "sources.stdin"])
+def test_module_imports_neither_torch_nor_transformers(module: str) -> None:
+    code = f"import sys, streamfan.{module}; print({{'torch', 'transformers'}} & sys.modules.keys())"
 
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import socketserver
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from streamfan import embedded
 from streamfan.sinks.redis import RedisOptions, RedisSink
-from tests.support.redis_server import RedisServer
+from streamfan.sinks.redis import sink as redis_sink
+from tests.support.redis_server import RedisServer, free_port
+from tests.support.redis_sinks import SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.support.redis_sinks import Make
 
@@ -38,3 +43,43 @@ def make(server: RedisServer) -> Iterator[Make]:
     yield make
     for sink in sinks:
         sink.disconnect()
+
+
+@pytest.fixture
+def locked() -> Iterator[RedisServer]:
+    with RedisServer(f'requirepass "{SECRET}"') as server:
+        yield server
+
+
+@pytest.fixture
+def local_port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The port that a sink without a URL looks at, where nobody listens yet."""
+    port = free_port()
+    monkeypatch.setattr(redis_sink, "_LOCAL", f"redis://localhost:{port}/0")
+    return port
+
+
+@pytest.fixture
+def greeter() -> Iterator[str]:
+    """The URL of something that is no Redis: it speaks first."""
+
+    class Greeting(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+            while self.request.recv(4096):
+                pass
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Greeting) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def started(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
+    """Asks what this process has said of embedded servers; what it has started is stopped."""
+    yield lambda: [record.getMessage() for record in caplog.records if record.name == "streamfan.embedded"]
+    if embedded._server is not None:
+        embedded._server.close()

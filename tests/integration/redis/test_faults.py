@@ -9,6 +9,7 @@ import pytest
 
 from streamfan.errors import Permanent, Retryable
 from streamfan.fan import Fan
+from streamfan.options import LaneOptions
 from streamfan.redis.address import Address
 from streamfan.redis.connection import Connection
 from streamfan.sinks.redis import RedisSink
@@ -78,18 +79,20 @@ def test_an_end_whose_reply_was_lost_is_there_once_and_published(
 ) -> None:
     sink, stream = make(proxy.url), info()
     sink.open(stream)
+    sink.write(chunks(stream, "Hello")[0])
     with any_server.client.pubsub() as subscriber:
         subscriber.subscribe("streamfan:{s}:live")
         assert subscriber.get_message(timeout=5)["type"] == "subscribe"
 
         proxy.lose_reply()
         with pytest.raises(Retryable):
-            sink.close(stream, ending(stream))
-        sink.open(stream)
-        sink.close(stream, ending(stream))
+            sink.close(stream, ending(stream, "Hello"))
+        held = sink.open(stream)
+        sink.close(stream, ending(stream, "Hello"))
         published = subscriber.get_message(timeout=5)
 
-    assert [id for id, _ in log_of(any_server.client)] == [f"{stream.attempt}-0", f"{stream.attempt}-1"]
+    assert held == 5
+    assert [id for id, _ in log_of(any_server.client)] == [f"{stream.attempt}-{part}" for part in (0, 5, 6)]
     assert '"type":"end"' in published["data"]
     assert not any_server.client.exists("streamfan:{s}:lease")
 
@@ -229,3 +232,20 @@ def test_a_fan_brings_the_whole_text_through_every_fault(proxy: FaultProxy, any_
     assert fan.report.sinks[0].complete == 1
     assert text_of(any_server.client) == "".join(f"before {number} after {number} " for number in rounds)
     assert log_of(any_server.client)[-1][1]["complete"] is True
+
+
+def test_two_sinks_with_one_server_agree(server: RedisServer) -> None:
+    with Fan() as fan:
+        for id in ("one", "two"):
+            fan.add(RedisSink(server.url), id=id, lane=LaneOptions(linger=0.0))
+        with fan.open("s") as stream:
+            for number in range(200):
+                stream.write(f"word{number} ")
+
+    text = b""
+    for _, event in log_of(server.client):
+        if event["type"] == "text" and event["end"] > len(text):
+            assert event["offset"] <= len(text)
+            text += event["text"].encode()[len(text) - event["offset"] :]
+    assert text.decode() == "".join(f"word{number} " for number in range(200))
+    assert [sink.complete for sink in fan.report.sinks] == [1, 1]

@@ -132,14 +132,18 @@ def test_opening_again_goes_on_where_the_log_ends(sink: RedisSink, client: Any) 
     assert text_of(client) == "Héllo"
 
 
-def test_closing_again_adds_nothing(sink: RedisSink, client: Any) -> None:
-    deliver(sink, "Hello", stream=STREAM)
+def test_what_another_sink_has_brought_is_taken_and_not_stored_again(make: Make, client: Any, url: str) -> None:
+    deliver(make(url), "Hé", "llo", stream=STREAM)
     before = log_of(client)
+    sink = make(url)
 
+    # Not 5: this sink has sent nothing, and a lane goes on only from what it has sent.
     held = sink.open(STREAM)
-    sink.close(STREAM, ending(STREAM, "Hello"))
+    for chunk in chunks(STREAM, "Hé", "llo"):
+        sink.write(chunk)
+    sink.close(STREAM, ending(STREAM, "Héllo"))
 
-    assert held == 5
+    assert held == 0
     assert log_of(client) == before
 
 

@@ -68,12 +68,13 @@ class Log:
         self._owner = Owner(stream.attempt, stream.writer)
         self._limits = limits
         self._last_id: EntryId | None = None
+        self._opened = False
         self._vanished = False
 
     @property
     def usable(self) -> bool:
-        """Whether what was learnt of the log still holds; if not, a new one has to be opened."""
-        return self._connection.alive and not self._vanished
+        """Whether it was opened, and what was learnt then still holds."""
+        return self._opened and self._connection.alive and not self._vanished
 
     def open(self) -> Event:
         """Take the stream over from older attempts, and return the last event of this attempt: at least its start."""
@@ -83,11 +84,11 @@ class Log:
         last = self._last()
         if last is not None and last[0].attempt == self._owner.attempt:
             self._last_id, event = last
-            return event
-        start = Start.of(self._stream)
-        self._append(0, start, create=True)
-        self._connection.command("PEXPIRE", self._names.log, _ms(self._limits.ttl + self._limits.lease))
-        return start
+        else:
+            event = Start.of(self._stream)
+            self._append(0, event)
+        self._opened = True
+        return event
 
     def append(self, event: Text | End) -> None:
         """Append `event`, once, and then publish it."""
@@ -96,7 +97,7 @@ class Log:
     def renew(self) -> None:
         """Show that the producer lives, and keep everything for as long as it does."""
         newest = self._newest()
-        if newest not in {None, self._owner} and newest.attempt >= self._owner.attempt:
+        if newest is not None and newest != self._owner and newest.attempt >= self._owner.attempt:
             raise self._fenced(newest.attempt)
         self._connection.pipeline(
             ("SET", self._names.lease, self._lease, "PX", _ms(self._limits.lease)),
@@ -131,22 +132,25 @@ class Log:
             if _NOT_LATER not in str(error):
                 raise
 
-    def _append(self, sequence: int, event: Event, *, create: bool = False) -> None:
+    def _append(self, sequence: int, event: Event) -> None:
         id = EntryId(self._owner.attempt, sequence)
         data = encode(event)
-        # The end after a lost reply: it is there already.
+        # Else it is there already: an end whose reply was lost, or what another sink of this program has brought.
         if self._last_id is None or self._last_id < id:
-            # Without NOMKSTREAM a server that came back empty would take the next entry, and leave a hole before it.
-            flags = () if create else ("NOMKSTREAM",)
-            self._add(id, *flags, "MAXLEN", "~", self._limits.history, str(id), "event", data)
+            self._add(id, data)
         if not self._connection.scripts:
             self._connection.command("PUBLISH", self._names.live, data)
 
-    def _add(self, id: EntryId, *entry: Argument) -> None:
-        xadd = ("XADD", self._names.log, *entry)
-        script = ("EVAL", _APPEND, 1, self._names.log, self._names.live, *entry)
+    def _add(self, id: EntryId, data: bytes) -> None:
+        log, is_start = self._names.log, id.sequence == 0
+        # Without NOMKSTREAM a server that came back empty would take the next entry, and leave a hole before it.
+        flags = () if is_start else ("NOMKSTREAM",)
+        xadd = ("XADD", log, *flags, "MAXLEN", "~", self._limits.history, str(id), "event", data)
+        scripted = ("EVAL", _APPEND, 1, log, self._names.live, *xadd[2:])
+        # A new log expires in any case: when this connection breaks, nobody may be left to say so.
+        expiry = [("PEXPIRE", log, _ms(self._limits.ttl + self._limits.lease))] if is_start else []
         try:
-            stored = self._connection.command(*(script if self._connection.scripts else xadd))
+            stored, *_ = self._connection.pipeline(scripted if self._connection.scripts else xadd, *expiry)
         except Refused as error:
             if _NOT_LATER not in str(error):
                 raise
@@ -154,7 +158,7 @@ class Log:
             return
         if stored is None:
             self._vanished = True
-            raise Retryable(f"Redis at {self._connection.address}: {self._names.log!r} has vanished")
+            raise Retryable(f"Redis at {self._connection.address}: {log!r} has vanished")
 
     def _settle(self, id: EntryId) -> None:
         """An entry was refused as not later than the last one: find out whether that is because it is there."""

@@ -22,7 +22,7 @@ from streamfan.redis.address import Address
 from streamfan.redis.connection import Connection, NotRedis, Refused, Unreachable
 from streamfan.redis.names import Names, index
 from streamfan.sink import Delivery, Sink, SinkOptions
-from streamfan.sinks._redis_log import Limits, Log, held
+from streamfan.sinks.redis.log import Limits, Log, held
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +56,7 @@ class RedisOptions(SinkOptions):
 
 
 class RedisSink(Sink):
-    """Writes streams to Redis, for readers anywhere.
+    """Keeps each stream as a log in Redis and publishes it live, for readers anywhere.
 
     The target is a URL. Without one it is `$REDIS_URL`, else localhost:6379 if a Redis answers there, else a server
     that is started for development and ends with this program.
@@ -73,7 +73,7 @@ class RedisSink(Sink):
 
     def __init__(self, target: str | None = None, options: RedisOptions | None = None) -> None:
         super().__init__(target, options)
-        self._address = None if target is None else Address(target)
+        self._address = _address(target)
         self._connection: Connection | None = None
         self._logs: dict[tuple[str, int], Log] = {}
         self._resting_until = 0.0
@@ -98,11 +98,13 @@ class RedisSink(Sink):
             raise Permanent(f"{error}\nWhat is needed: Redis 6.2 or later, and a user who may write") from None
 
     def open(self, stream: StreamInfo) -> int:
-        log = self._log(stream)
+        key = (stream.id, stream.attempt)
+        again = key in self._logs
+        self._logs[key] = log = self._log(stream)
         last = log.open()
         self._list(stream, stream.time)
-        self._logs[stream.id, stream.attempt] = log
-        return held(last)
+        # What is there before this sink has sent anything was brought by another one that has the same server.
+        return held(last) if again else 0
 
     def write(self, chunk: Chunk) -> None:
         log = self._opened(chunk.stream)
@@ -117,20 +119,19 @@ class RedisSink(Sink):
     def close(self, stream: StreamInfo, end: End) -> None:
         # A stream that was given up is closed without being opened again.
         there = end.offset if self._opened(stream) else self.open(stream)
-        log = self._logs.pop((stream.id, stream.attempt))
         if end.complete and there < end.offset:
             raise Retryable(f"Redis at {self._address}: holds {there} of {end.offset} bytes of stream {stream.id!r}")
+        log = self._logs[stream.id, stream.attempt]
         log.append(end if self.options.token_ids else replace(end, token_ids=()))
         log.finish()
         self._list(stream, end.time)
+        del self._logs[stream.id, stream.attempt]
 
     def disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
 
     def _find(self) -> Address:
-        if url := os.environ.get("REDIS_URL"):
-            return Address(url, "$REDIS_URL")
         local = Address(_LOCAL)
         try:
             Connection(local, self._credentials, timeout=_LOCAL_TIMEOUT).close()
@@ -176,6 +177,13 @@ class RedisSink(Sink):
         self._reach().pipeline(
             ("ZADD", key, int(time.timestamp() * 1000), stream.id), ("ZREMRANGEBYRANK", key, 0, -_INDEX_LENGTH - 1)
         )
+
+
+def _address(target: str | None) -> Address | None:
+    if target is not None:
+        return Address(target)
+    url = os.environ.get("REDIS_URL")
+    return Address(url, "$REDIS_URL") if url else None
 
 
 @hookimpl

@@ -1,0 +1,156 @@
+"""A real Redis server as a child of this process, on a loopback port of its own.
+
+Whoever may read this process's memory may use the server, and nobody else: its password is random, and reaches it
+through its standard input.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from streamfan.errors import Permanent
+
+if TYPE_CHECKING:
+    from streamfan.embedded.programs import Program
+
+_GUARD = Path(__file__).with_name("guard.py")
+_HOST = "127.0.0.1"
+# Between choosing a free port and listening on it somebody else may take it.
+_TRIES = 3
+_READY_WITHIN = 5.0
+_STOPPED_WITHIN = 2.0
+
+
+class Server:
+    """A running server; the constructor returns when it answers.
+
+    It ends when it is closed, or when this process ends, however that ends; not with the thread that made it, and
+    neither with a forked child nor because one goes on.
+
+    Raises:
+        Permanent: It does not start; the text has what it last said.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._process: subprocess.Popen[bytes] | None = None
+        self._password = secrets.token_urlsafe(24)
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        """Where it listens, with the password."""
+        return f"redis://:{self._password}@{_HOST}:{self._port}/0"
+
+    @property
+    def description(self) -> str:
+        """The server's version and place."""
+        return f"{self._program.version} ({self._program.path})"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def close(self) -> None:
+        """Stop it; any number of times."""
+        # The group has the guard and the server in it, and the number is ours for as long as the guard is not reaped.
+        for end in (signal.SIGTERM, signal.SIGKILL):
+            if self._process is not None and self._process.poll() is None:
+                os.killpg(self._process.pid, end)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_STOPPED_WITHIN)
+
+    def _start(self) -> None:
+        last_words = ""
+        for _ in range(_TRIES):
+            self._port = _free_port()
+            with tempfile.TemporaryFile() as output:
+                try:
+                    self._process = self._launch(output)
+                except OSError as error:
+                    raise Permanent(f"{self.description} does not start: {error}") from None
+                if self._ready(output):
+                    return
+                last_words = _last_words(output)
+        raise Permanent(f"{self.description} does not start: {last_words}")
+
+    def _launch(self, output: IO[bytes]) -> subprocess.Popen[bytes]:
+        # -I -S: quick, and whatever this process's environment does to Python is not done to the guard.
+        guard = [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid())]
+        # A session of its own: Ctrl-C at the terminal must not stop it before the last text has been delivered.
+        process = subprocess.Popen(
+            [*guard, self._program.path, "-"],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        # A guard that has died at once is noticed when it is asked for an answer.
+        with suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(self._configuration().encode())
+        return process
+
+    def _configuration(self) -> str:
+        return "\n".join(
+            (
+                f"bind {_HOST}",
+                f"port {self._port}",
+                f"requirepass {self._password}",
+                "daemonize no",
+                "loglevel warning",
+                'save ""',
+                "appendonly no",
+                *(f'rename-command {command} ""' for command in self._program.disabled),
+                "",
+            )
+        )
+
+    def _ready(self, output: IO[bytes]) -> bool:
+        """Wait for an answer; False if the server has ended instead."""
+        deadline = time.monotonic() + _READY_WITHIN
+        while self.alive:
+            if self._answers():
+                return True
+            if time.monotonic() > deadline:
+                raise Permanent(f"{self.description} has not answered in {_READY_WITHIN:.0f} s: {_last_words(output)}")
+            time.sleep(0.01)
+        return False
+
+    def _answers(self) -> bool:
+        # With the password: an answer from whoever else listens there is not the one expected.
+        try:
+            with socket.create_connection((_HOST, self._port), timeout=1) as connection:
+                connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
+                with connection.makefile("rb") as answers:
+                    return answers.readline() == b"+OK\r\n" and answers.readline() == b"+PONG\r\n"
+        except OSError:
+            return False
+
+
+def _last_words(output: IO[bytes]) -> str:
+    output.seek(0)
+    lines = [line.strip() for line in output.read().decode(errors="replace").split("\n")]
+    return " | ".join([line for line in lines if line][-3:]) or "it said nothing"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,61 @@
+"""Where a Redis is, and how to speak of it without giving its password away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit
+
+from streamfan.errors import ConfigError
+
+SCHEMES = ("redis", "rediss", "unix")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A Redis URL that has been looked at; as text it has neither user nor password nor query.
+
+    Args:
+        url: As redis-py takes it.
+        origin: Where it comes from, if it was not given to the program.
+
+    Raises:
+        ConfigError: It is no Redis URL; the text quotes nothing of it, for it may hold a password.
+    """
+
+    url: str = field(repr=False)
+    origin: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            problem = _problem(urlsplit(self.url))
+        except ValueError:
+            problem = "has a host or a port that cannot be read"
+        if problem is not None:
+            raise ConfigError(
+                f"{self.origin or 'the Redis URL'} {problem}\n"
+                "Try: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://... or unix:///PATH[?db=DATABASE]"
+            )
+
+    def __str__(self) -> str:
+        parts = urlsplit(self.url)
+        userinfo, _, place = parts.netloc.rpartition("@")
+        if "@" in parts.query:
+            # A "?" or "@" that should have been percent-encoded: anything here may be the password.
+            place = "***"
+        shown = f"{parts.scheme}://{'***@' if userinfo else ''}{place}{parts.path}"
+        return f"{shown} ({self.origin})" if self.origin else shown
+
+
+def _problem(parts: SplitResult) -> str | None:
+    if parts.scheme not in SCHEMES:
+        return f"begins with none of {', '.join(f'{scheme}://' for scheme in SCHEMES)}"
+    if parts.fragment:
+        return "has a fragment (#...): write %23 for a # in a password"
+    if parts.scheme == "unix":
+        return None if parts.path else "has no path"
+    if not parts.hostname:
+        return "has no host"
+    # redis-py takes database 0 for whatever it cannot read here.
+    if not parts.path.strip("/").isdecimal() and parts.path.strip("/"):
+        return "has a path that is no database number"
+    return "has port 0" if parts.port == 0 else None

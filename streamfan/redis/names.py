@@ -1,0 +1,68 @@
+"""What streams are called in Redis: keys, channels and entry ids.
+
+The braces in a key are literal: a Redis Cluster hashes only what stands in them, so one stream's keys share a slot.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The keys and the channel of one stream."""
+
+    prefix: str
+    stream: str
+
+    @property
+    def log(self) -> str:
+        """A Redis Stream: every event, in order; the truth."""
+        return self._name("log")
+
+    @property
+    def live(self) -> str:
+        """A channel: each event again, once the log has it."""
+        return self._name("live")
+
+    @property
+    def attempt(self) -> str:
+        """The newest attempt and its writer; outlives the log.
+
+        A Redis Stream of one entry `<attempt>-0`: of all types it alone refuses a smaller number than it holds, in one
+        command, on every server.
+        """
+        return self._name("attempt")
+
+    @property
+    def lease(self) -> str:
+        """A string that expires: set while the producer lives."""
+        return self._name("lease")
+
+    def _name(self, part: str) -> str:
+        return f"{self.prefix}:{{{self.stream}}}:{part}"
+
+
+def index(prefix: str) -> str:
+    """The recent streams: a sorted set of ids, by the time in Unix milliseconds of the last that is known of each."""
+    return f"{prefix}:streams"
+
+
+class EntryId(NamedTuple):
+    """Where an event stands in the log: `<attempt>-<sequence>`, compared as Redis does.
+
+    The sequence of `start` is 0, of `text` its end, of `end` its offset + 1.
+    """
+
+    attempt: int
+    sequence: int
+
+    @classmethod
+    def parse(cls, text: bytes) -> EntryId:
+        """The id that Redis writes as `text`."""
+        attempt, _, sequence = text.partition(b"-")
+        return cls(int(attempt), int(sequence))
+
+    def __str__(self) -> str:
+        return f"{self.attempt}-{self.sequence}"

@@ -1,0 +1,113 @@
+"""Whatever another program prints: `llm 'a joke' | streamfan run --source stdin`.
+
+The text is published as it arrives; a character whose bytes arrive in parts waits for the last of them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import select
+import socket
+import stat
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from streamfan.detokenize import StopStrings
+from streamfan.errors import SourceError, StreamEnded, UsageError
+from streamfan.hookspecs import hookimpl
+from streamfan.source import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from streamfan.fan import Fan
+    from streamfan.source import Request
+    from streamfan.stream import Stream
+
+# The file descriptor itself: what Python's own buffer has read is late, and cannot be waited for.
+_STDIN = 0
+_BLOCK = 64 * 1024
+
+
+class StdinSource(Source):
+    """Publishes standard input as one stream, bytes that are no UTF-8 as U+FFFD.
+
+    The stream ends as `stop` at the end of the input or at a stop string, and as `cancelled` where somebody asked for
+    it, also while no input comes.
+    """
+
+    name = "stdin"
+    accepts = frozenset({"stop"})
+
+    def load(self, request: Request) -> None:
+        """Publishes nothing.
+
+        Raises:
+            UsageError: There is no standard input, or it is a folder.
+        """
+        # Where Python found it closed, another file may have its number by now.
+        if sys.stdin is None:
+            raise UsageError("source 'stdin' has nothing to read: standard input is closed")
+        if stat.S_ISDIR(os.fstat(_STDIN).st_mode):
+            raise UsageError("source 'stdin' has nothing to read: standard input is a folder")
+
+    def run(self, fan: Fan, request: Request) -> None:
+        """Publishes standard input, to its end."""
+        with fan.open() as stream, _alarm(stream) as alarm:
+            try:
+                _publish(stream, _read(alarm), StopStrings(request.stop))
+            except StreamEnded:
+                # Somebody else ended it: nobody is left to read for.
+                return
+            except OSError as error:
+                stream.fail(SourceError(f"standard input cannot be read any further: {error}"))
+
+
+def _publish(stream: Stream, blocks: Iterable[bytes], stops: StopStrings) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for block in blocks:
+        stream.write(stops.push(decoder.decode(block)))
+        if stops.matched is not None:
+            return
+    # Of a character that a cancellation has cut off nobody knows whether it is broken.
+    rest = decoder.decode(b"", final=stream.cancelled is None)
+    stream.write(stops.push(rest) + stops.finish())
+
+
+def _read(alarm: socket.socket) -> Iterator[bytes]:
+    """What can be read at a time, until there is no more or the alarm goes off."""
+    poll = select.poll()
+    poll.register(_STDIN, select.POLLIN)
+    poll.register(alarm, select.POLLIN)
+    while alarm.fileno() not in dict(poll.poll()):
+        try:
+            block = os.read(_STDIN, _BLOCK)
+        except BlockingIOError:
+            # Another reader of the same pipe or terminal was faster.
+            continue
+        if not block:
+            return
+        yield block
+
+
+@contextmanager
+def _alarm(stream: Stream) -> Iterator[socket.socket]:
+    """A socket that can be read from once somebody has asked `stream` to stop."""
+    here, there = socket.socketpair()
+
+    def ring() -> None:
+        # A socket and not a bare pipe: once closed, it cannot be taken for another file that got its number.
+        with suppress(OSError):
+            there.send(b"!")
+
+    with here, there:
+        stream.on_cancel(ring)
+        yield here
+
+
+@hookimpl
+def streamfan_sources() -> tuple[type[Source], ...]:
+    """The source of this module."""
+    return (StdinSource,)

@@ -1,0 +1,91 @@
+"""What is wrong with a server, and whether another try may help."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamfan.errors import Permanent, Retryable
+from tests.support.deliveries import chunks, deliver
+from tests.support.fault_proxy import FaultProxy
+from tests.support.redis_server import RedisServer, free_port
+from tests.support.redis_sinks import text_of
+from tests.support.streams import info
+
+if TYPE_CHECKING:
+    from tests.support.redis_sinks import Make
+
+
+def test_a_database_that_does_not_exist_is_permanent(server: RedisServer, make: Make) -> None:
+    with pytest.raises(Permanent, match="DB index is out of range"):
+        make(server.url.replace("/0", "/99"))
+
+
+def test_a_user_who_may_not_write_is_told_when_connecting(server: RedisServer, make: Make) -> None:
+    server.client.acl_setuser("reader", enabled=True, nopass=True, categories=["+@read", "+@connection"], keys=["*"])
+
+    with pytest.raises(Permanent, match="permissions to run the 'xadd' command"):
+        make(server.url.replace("//", "//reader:x@"))
+
+
+def test_a_user_who_may_not_run_scripts_can_write(server: RedisServer, make: Make) -> None:
+    server.client.acl_setuser(
+        "writer", enabled=True, nopass=True, categories=["+@all", "-@scripting"], keys=["*"], channels=["*"]
+    )
+
+    deliver(make(server.url.replace("//", "//writer:x@")), "Hello")
+
+    assert text_of(server.client) == "Hello"
+
+
+def test_a_full_server_may_pass(server: RedisServer, make: Make) -> None:
+    sink, stream = make(), info()
+    sink.open(stream)
+    server.client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(Retryable, match="command not allowed when used memory > 'maxmemory'"):
+            sink.write(chunks(stream, "Hello")[0])
+    finally:
+        server.client.config_set("maxmemory", 0)
+
+    sink.write(chunks(stream, "Hello")[0])
+
+    assert text_of(server.client) == "Hello"
+
+
+def test_a_replica_may_pass(make: Make) -> None:
+    with RedisServer(f"replicaof 127.0.0.1 {free_port()}") as replica, pytest.raises(Retryable, match="read only"):
+        make(replica.url)
+
+
+def test_a_cluster_node_without_slots_may_pass(make: Make) -> None:
+    with (
+        RedisServer("cluster-enabled yes", f"cluster-port {free_port()}") as node,
+        pytest.raises(Retryable, match="Hash slot not served"),
+    ):
+        make(node.url)
+
+
+def test_what_speaks_another_protocol_is_permanent(greeter: str, make: Make) -> None:
+    with pytest.raises(Permanent, match="Protocol Error"):
+        make(greeter)
+
+
+def test_a_server_that_says_nothing_is_asked_once_for_all_streams(make: Make, server: RedisServer) -> None:
+    with FaultProxy(server.port) as proxy:
+        sink = make(f"{proxy.url}?socket_timeout=0.6")
+        sink.open(info())
+        proxy.silence()
+        with pytest.raises(Retryable, match="Timeout"):
+            sink.open(info())
+        with pytest.raises(Retryable, match="Timeout"):
+            sink.open(info())
+        tried = proxy.accepted
+
+        with pytest.raises(Retryable, match="Timeout") as caught:
+            sink.open(info())
+
+        assert proxy.accepted == tried
+        assert caught.value.after is not None
+        assert 0 < caught.value.after < 5

@@ -1,0 +1,59 @@
+"""What is taken for a Redis URL, and what of it is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamfan.errors import ConfigError
+from streamfan.redis.address import Address
+from streamfan.sinks.redis import RedisSink
+from tests.support.redis_sinks import QUOTED, SECRET
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:6379",
+        f"http://:{SECRET}@localhost",
+        f"redis://:{SECRET}@localhost:6379/0",
+        "redis://:s3cr3t/x@localhost/0",
+        "redis://:s3cr3t?x@localhost/0",
+        "redis://localhost:s3cr3t/0",
+        "redis://localhost:0/0",
+        "redis://localhost/s3cr3t",
+        "redis:///0",
+        "unix://",
+    ],
+)
+def test_what_is_no_redis_url_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^the Redis URL (begins|has) .*\nTry: redis://") as caught:
+        RedisSink(url)
+
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_what_is_wrong_with_the_url_of_the_environment_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "localhost:6379")
+
+    with pytest.raises(ConfigError, match=r"^\$REDIS_URL begins with none of redis://, rediss://, unix://"):
+        RedisSink()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost", "redis://localhost"),
+        (f"redis://user:{QUOTED}@host:6380/3?db=4", "redis://***@host:6380/3"),
+        ("rediss://s3cr3t@[::1]:6379/0", "rediss://***@[::1]:6379/0"),
+        ("redis://host/0?password=s3cr3t", "redis://host/0"),
+        ("redis://s3cr3t?x@host/0", "redis://***"),
+        ("unix://:s3cr3t@/run/redis.sock?db=1", "unix://***@/run/redis.sock"),
+    ],
+)
+def test_an_address_is_shown_without_user_password_and_query(url: str, shown: str) -> None:
+    assert str(Address(url)) == shown
+    assert "s3cr3t" not in repr(Address(url))
+
+
+def test_an_address_tells_where_it_comes_from() -> None:
+    assert str(Address("redis://host", "$REDIS_URL")) == "redis://host ($REDIS_URL)"
