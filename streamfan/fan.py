@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from streamfan.observers import Observer
-    from streamfan.specials import TokenIds
+    from streamfan.streamer.specials import TokenIds
 
 _REMEMBERED = 1_000
 _STREAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")

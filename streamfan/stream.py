@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
     from types import TracebackType
 
+_INTERRUPTERS = {KeyboardInterrupt: "keyboard", GeneratorExit: "reader", asyncio.CancelledError: "task"}
 _last_attempt = 0
 _attempt_lock = threading.Lock()
 
@@ -329,8 +330,9 @@ class Stream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, KeyboardInterrupt):
-            self.cancel("interrupted", by="keyboard")
+        if isinstance(error, KeyboardInterrupt | GeneratorExit | asyncio.CancelledError):
+            # Somebody wanted an end: at the keyboard, by leaving a generator, by cancelling a task.
+            self.cancel("interrupted", by=_INTERRUPTERS.get(type(error), "program"))
             self.end()
         elif error is not None:
             self.fail(error)

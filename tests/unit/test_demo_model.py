@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from types import ModuleType
@@ -29,6 +30,18 @@ FILES = {
     "tokenizer.json",
     "tokenizer_config.json",
 }
+OPENINGS = [
+    "",
+    "Once upon a time ",
+    "once upon a time",
+    "ONCE UPON A TIME",
+    "The little fox",
+    "Hello!",
+    "😀",
+    "The capital of France is",
+    "def main():",
+    "Write a poem about a cat",
+]
 
 
 def load_script() -> ModuleType:
@@ -41,6 +54,15 @@ def load_script() -> ModuleType:
 
 
 training = load_script()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """A model this small gains nothing from a second thread, and loses much when the machine is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +82,10 @@ def vocabulary() -> set[str]:
     return set(re.findall(r"\w+", " ".join(stories)))
 
 
-def continuations(model: Any, tokenizer: Any, prompt: str, count: int, **settings: Any) -> list[list[int]]:
+def continuations(model: Any, tokenizer: Any, prompts: list[str], **settings: Any) -> list[list[int]]:
     """Return the new ids of each row, up to and including the end of the story, if it has one."""
     torch.manual_seed(0)
-    inputs = tokenizer([prompt] * count, return_tensors="pt")
+    inputs = tokenizer(prompts, padding=True, return_tensors="pt")
     rows = model.generate(**inputs, max_new_tokens=300, **settings)[:, inputs["input_ids"].shape[1] :].tolist()
     end = tokenizer.eos_token_id
     return [row[: row.index(end) + 1] if end in row else row for row in rows]
@@ -102,7 +124,7 @@ def test_model_loads_in_float32_without_a_warning() -> None:
 
 
 def test_prompt_of_the_readme_gives_a_whole_story(model: Any, tokenizer: Any, vocabulary: set[str]) -> None:
-    (ids,) = continuations(model, tokenizer, "Once upon a time", 1, do_sample=False)
+    (ids,) = continuations(model, tokenizer, ["Once upon a time"], do_sample=False)
     story = "Once upon a time" + tokenizer.decode(ids, skip_special_tokens=True)
 
     assert ids[-1] == tokenizer.eos_token_id
@@ -114,7 +136,7 @@ def test_prompt_of_the_readme_gives_a_whole_story(model: Any, tokenizer: Any, vo
 def test_sampled_stories_end_by_themselves_and_are_full_of_split_characters(
     model: Any, tokenizer: Any, vocabulary: set[str]
 ) -> None:
-    rows = continuations(model, tokenizer, "Once upon a time", 30)
+    rows = continuations(model, tokenizer, ["Once upon a time"] * 30)
     stories = tokenizer.batch_decode(rows, skip_special_tokens=True)
 
     assert all(row[-1] == tokenizer.eos_token_id for row in rows)
@@ -124,17 +146,13 @@ def test_sampled_stories_end_by_themselves_and_are_full_of_split_characters(
     assert share_known(stories, vocabulary) > 0.99
 
 
-@pytest.mark.parametrize(
-    "prompt",
-    ["", "once upon a time", "ONCE UPON A TIME", "The little fox", "Hello!", "The capital of France is", "def main():"],
-)
-def test_any_opening_ends_in_a_story(model: Any, tokenizer: Any, vocabulary: set[str], prompt: str) -> None:
-    rows = continuations(model, tokenizer, prompt, 10)
+def test_any_opening_ends_in_a_story(model: Any, tokenizer: Any, vocabulary: set[str]) -> None:
+    rows = continuations(model, tokenizer, OPENINGS * 4)
     stories = tokenizer.batch_decode(rows, skip_special_tokens=True)
 
-    assert sum(row[-1] == tokenizer.eos_token_id for row in rows) >= 9
-    assert min(len(story) for story in stories) > 200
-    assert share_known(stories, vocabulary) > 0.97
+    assert sum(row[-1] == tokenizer.eos_token_id for row in rows) >= 0.95 * len(rows)
+    assert sum(len(story) > 200 for story in stories) >= 0.95 * len(rows)
+    assert share_known(stories, vocabulary) > 0.98
 
 
 def share_known(stories: list[str], vocabulary: set[str]) -> float:
@@ -200,12 +218,13 @@ def test_batches_are_padded_where_generate_does_not_write(tokenizer: Any) -> Non
 # The script
 
 
-def test_shipped_tokenizer_is_the_one_that_the_script_makes(tokenizer: Any) -> None:
+def test_shipped_tokenizer_is_the_one_that_the_script_makes(tmp_path: Path) -> None:
     documents = training.write_documents(training.TOKENIZER_SAMPLES, seed=0)
 
-    made = training.make_tokenizer(documents)
+    training.make_tokenizer(documents).save_pretrained(tmp_path)
 
-    assert made.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (demo.PATH / path.name).read_bytes()
 
 
 def test_stories_fit_into_what_the_model_can_see(tokenizer: Any) -> None:
@@ -215,12 +234,14 @@ def test_stories_fit_into_what_the_model_can_see(tokenizer: Any) -> None:
 
 
 def test_script_trains_the_same_model_twice(tmp_path: Path) -> None:
-    arguments = ["--steps", "2", "--batch-size", "2", "--grammar-samples", "100", "--out"]
+    arguments = ["--steps", "2", "--batch-size", "2", "--grammar-samples", "100", "--requests", "1"]
 
-    runs = [CliRunner().invoke(training.main, [*arguments, str(tmp_path / name)]) for name in ("first", "second")]
+    runs = [
+        CliRunner().invoke(training.main, [*arguments, "--out", str(tmp_path / name)]) for name in ("first", "second")
+    ]
 
     assert [run.exit_code for run in runs] == [0, 0]
-    assert "of 50 requests" in runs[0].stderr
+    assert "of 1 requests" in runs[0].stderr
     assert {path.name for path in (tmp_path / "first").iterdir()} == FILES
     for name in FILES:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()

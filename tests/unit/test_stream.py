@@ -162,14 +162,20 @@ def test_exception_in_with_fails_the_stream_and_passes() -> None:
     assert (stream.outcome.error.type, stream.outcome.error.message) == ("ZeroDivisionError", "by zero")
 
 
-def test_interrupt_in_with_cancels_the_stream_and_keeps_the_text() -> None:
+@pytest.mark.parametrize(
+    ("interruption", "by"),
+    [(KeyboardInterrupt, "keyboard"), (GeneratorExit, "reader"), (asyncio.CancelledError, "task")],
+)
+def test_interruption_in_with_cancels_the_stream_and_keeps_the_text(interruption: type[BaseException], by: str) -> None:
     stream = silent_stream()
 
-    with pytest.raises(KeyboardInterrupt), stream:
+    with pytest.raises(interruption), stream:
         stream.write("partial")
-        raise KeyboardInterrupt
+        raise interruption
 
     assert (stream.finish_reason, stream.text) == ("cancelled", "partial")
+    assert stream.cancelled is not None
+    assert stream.cancelled.by == by
 
 
 def test_first_cancel_reason_stays_and_reaches_the_end_event() -> None:

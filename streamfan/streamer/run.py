@@ -9,7 +9,7 @@ from streamfan.errors import StreamerMisuse
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamfan.rows import Row
+    from streamfan.streamer.rows import Row
 
 
 class Run:

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from streamfan.detokenize import StopStrings, compile_plan
 from streamfan.errors import StreamerMisuse, UsageError
-from streamfan.rows import PaddedRow, Row
-from streamfan.run import Run
-from streamfan.specials import SpecialIds
+from streamfan.streamer.rows import PaddedRow, Row
+from streamfan.streamer.run import Run
+from streamfan.streamer.specials import SpecialIds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from streamfan.specials import TokenIds
     from streamfan.stream import Stream
+    from streamfan.streamer.specials import TokenIds
 
 
 class Opener(Protocol):

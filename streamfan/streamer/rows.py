@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from streamfan.detokenize import Detokenizer, StopStrings
     from streamfan.events import FinishReason
-    from streamfan.specials import SpecialIds
     from streamfan.stream import Stream
+    from streamfan.streamer.specials import SpecialIds
 
 
 class Row:
