@@ -15,10 +15,9 @@ from typing import Any
 import click
 
 from streamfan import __version__
+from streamfan.cli.explain import TRACEBACK_VARIABLE, explain
 from streamfan.errors import StreamfanError, UsageError
 from streamfan.terminal import visible
-
-TRACEBACK_VARIABLE = "STREAMFAN_TRACEBACK"
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -89,18 +88,13 @@ class Commands(click.Group):
         except Exception as error:
             if os.environ.get(TRACEBACK_VARIABLE):
                 raise
-            raise Failure(_unexpected(error)) from error
+            raise Failure(explain(error)) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="streamfan")
 def main() -> None:
     """Tee for language models: one generation, any number of consumers, live."""
-
-
-def _unexpected(error: Exception) -> str:
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"unexpected {what}\nTry: {TRACEBACK_VARIABLE}=1 before the command, for where it comes from"
 
 
 def _write_utf8() -> None:

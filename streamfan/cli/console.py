@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streamfan.errors import StreamfanError
+from streamfan.cli.explain import TRACEBACK_VARIABLE, explain
 from streamfan.terminal import visible
 
 if TYPE_CHECKING:
@@ -32,10 +32,9 @@ def say(text: str) -> None:
 
 
 def complain(error: BaseException) -> None:
-    """Say that something is wrong: the text of our own errors, with their type those that nobody foresaw."""
-    text = str(error) if isinstance(error, StreamfanError) else f"{type(error).__name__}: {error}"
-    say(f"Error: {text}")
-    if os.environ.get("STREAMFAN_TRACEBACK"):
+    """Say on stderr that something is wrong."""
+    say(f"Error: {explain(error)}")
+    if os.environ.get(TRACEBACK_VARIABLE):
         say("".join(traceback.format_exception(error)))
 
 
