@@ -58,6 +58,7 @@ class Session:
         self._phase = "connecting"
         self._unreached: tuple[SinkReport, ...] = ()
         self._error: Exception | None = None
+        self._may_generate = threading.Event()
         self._signal: signal.Signals | None = None
         self._deadline = inf
         # daemon: a model that does not stop must not keep the interpreter alive.
@@ -72,6 +73,8 @@ class Session:
         for phase in ("connecting", "loading"):
             with console.waiting(self._doing(phase)):
                 self._wait_while(phase)
+        # Not before the status line is gone: it would take the first text with it.
+        self._may_generate.set()
         self._wait_while("generating")
         with Draining(self._fan):
             self._fan.close()
@@ -97,6 +100,7 @@ class Session:
             self._phase = "loading"
             self._config.source.load(self._request)
             self._phase = "generating"
+            self._may_generate.wait()
             if self._signal is None:
                 self._config.source.run(self._fan, self._request)
         except Exception as error:  # noqa: BLE001 - foreign code: a source's, a model's

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import resource
 import signal
 import socket
@@ -35,6 +37,17 @@ def read_until(process: subprocess.Popen[bytes], text: bytes) -> bytes:
         assert piece, f"it ended too soon: {got!r}"
         got += piece
     return got
+
+
+def read_terminal(descriptor: int) -> str:
+    """Read what was shown until the last program has let go of it."""
+    shown = b""
+    # Linux says EIO where other systems say that there is nothing more.
+    with contextlib.suppress(OSError):
+        while piece := os.read(descriptor, 65536):
+            shown += piece
+    os.close(descriptor)
+    return shown.decode()
 
 
 # Text
@@ -403,6 +416,41 @@ def test_second_signal_exits_at_once(shell: Shell) -> None:
 
     assert process.wait(5) == 130
     process.communicate()
+
+
+def test_status_line_on_a_terminal_is_gone_before_the_first_text(shell: Shell) -> None:
+    Site(shell.site).install(
+        "streamfan-slowload",
+        sources={"slowload": "streamfan_slowload"},
+        code="""
+        import threading
+        from streamfan import hookimpl
+        from streamfan.source import Source
+
+        class SlowLoad(Source):
+            name = "slowload"
+            def load(self, request):
+                threading.Event().wait(0.3)
+            def run(self, fan, request):
+                with fan.open() as stream:
+                    stream.write("first words")
+                    threading.Event().wait(0.3)
+
+        @hookimpl
+        def streamfan_sources():
+            return [SlowLoad]
+        """,
+    )
+    main, terminal = pty.openpty()
+
+    process = shell.start("run", "--source", "slowload", stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    screen = read_terminal(main)
+
+    assert process.wait(30) == 0
+    assert "loading slowload" in screen
+    assert screen.index("first words") > screen.rindex("\x1b[2K"), "the status line was erased together with text"
+    assert "sha256" in screen, "on a terminal there is a table"
 
 
 # Plugins
