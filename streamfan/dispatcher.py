@@ -7,6 +7,7 @@ look anyway. So what a publisher pays does not depend on how many lanes and read
 from __future__ import annotations
 
 import threading
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -56,43 +57,20 @@ class Consumer(Protocol):
         """Notice what only time tells; returns at once."""
 
 
-class Growing(Protocol):
-    """What can be watched: a stream."""
-
-    @property
-    def length(self) -> int:
-        """Bytes of text so far."""
-
-    @property
-    def ended(self) -> bool:
-        """Whether there is an outcome."""
-
-
 @dataclass(slots=True, eq=False)
 class _Slot:
     consumer: Consumer
     due: float = inf
 
 
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    stream: Growing
-    past: float
-    callback: Callable[[], object]
-
-    @property
-    def fires(self) -> bool:
-        return self.stream.length > self.past or self.stream.ended
-
-
 class Dispatcher:
-    """Wakes consumers when their linger is over, and calls back whoever watches a stream."""
+    """Wakes consumers when their linger is over, and makes the calls that a publisher has no time for."""
 
     def __init__(self) -> None:
         self._bell = Bell()
         self._lock = threading.Lock()
         self._slots: list[_Slot] = []
-        self._watches: list[_Watch] = []
+        self._calls: deque[Callable[[], object]] = deque()
         self._news = False
         self._urgent = False
         self._stopped = False
@@ -125,12 +103,10 @@ class Dispatcher:
             self._slots = [slot for slot in self._slots if slot.consumer is not consumer]
             self._weigh()
 
-    def watch(self, stream: Growing, past: float, callback: Callable[[], object]) -> None:
-        """Call `callback` once, when `stream` is longer than `past` or has ended; it must return at once."""
-        with self._lock:
-            self._watches.append(_Watch(stream, past, callback))
-            self._weigh()
-        self.notify(urgent=True)
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called by the dispatcher's thread; it must return at once, and not raise."""
+        self._calls.append(callback)
+        self._bell.ring()
 
     def notify(self, urgent: bool = False) -> None:
         """Say that some stream has news; this is all that a publisher pays for its consumers.
@@ -153,7 +129,7 @@ class Dispatcher:
             # Said before the notes are read again: whoever writes one after that sees it, and rings.
             self._next_look = next_look
             now = monotonic()
-            if self._urgent or (self._news and now + self._eager < next_look):
+            if self._calls or self._urgent or (self._news and now + self._eager < next_look):
                 continue
             self._bell.wait(next_look - now)
         self._look()
@@ -172,21 +148,9 @@ class Dispatcher:
                 slot.consumer.wake()
             next_look = min(next_look, slot.due)
             slot.consumer.check()
-        if self._watches:
-            self._call_back()
+        while self._calls:
+            self._calls.popleft()()
         return next_look
 
-    def _call_back(self) -> None:
-        with self._lock:
-            fired = [watch for watch in self._watches if watch.fires]
-            if not fired:
-                return
-            gone = set(map(id, fired))
-            self._watches = [watch for watch in self._watches if id(watch) not in gone]
-            self._weigh()
-        for watch in fired:
-            watch.callback()
-
     def _weigh(self) -> None:
-        readers = (0.0 for watch in self._watches if watch.past < inf)
-        self._eager = min(readers, default=min((slot.consumer.linger for slot in self._slots), default=inf))
+        self._eager = min((slot.consumer.linger for slot in self._slots), default=inf)

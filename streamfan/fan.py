@@ -200,7 +200,7 @@ class Fan:
             self._accounts[stream] = _Account(len(self._lanes) + 1)
             for lane in self._lanes:
                 lane.add(stream)
-        self._dispatcher.watch(stream, inf, lambda: self._delivered(stream, None))
+        stream.on_end(lambda: self._delivered(stream, None))
         return stream
 
     def streamer(

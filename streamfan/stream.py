@@ -69,6 +69,9 @@ class Stream:
         self._surrogate = ""
         self._cancellations: list[Cancellation] = []
         self._cancel_callbacks: list[Callable[[], object]] = []
+        # Whoever waits for more text, and whoever waits for the end; each is called once.
+        self._waiting: list[Callable[[], object]] = []
+        self._end_callbacks: list[Callable[[], object]] = []
         self._finish_reason: FinishReason | None = None
         self._fault: Fault | None = None
         self._ended_at = inf
@@ -106,8 +109,16 @@ class Stream:
         with self._lock:
             if self._finish_reason is not None:
                 raise StreamEnded(f"stream {self.info.id!r} has ended ({self._finish_reason})")
-            first = self._append(text, token_ids)
-        self._dispatcher.notify(first)
+            before = self.length
+            self._append(text, token_ids)
+            if self.length == before:
+                return
+            waiting: list[Callable[[], object]] = []
+            if self._waiting:
+                waiting, self._waiting = self._waiting, waiting
+        self._dispatcher.notify(urgent=not before)
+        if waiting:
+            self._dispatcher.call_soon(partial(_call_all, waiting))
 
     def end(self, finish_reason: FinishReason | None = None) -> None:
         """Give the stream its outcome; the first one stays, and a second call changes nothing.
@@ -122,14 +133,13 @@ class Stream:
         kind = "Error" if isinstance(error, str) else type(error).__name__
         self._settle("error", Fault(kind, str(error)))
 
-    def _append(self, text: str, token_ids: Sequence[int]) -> bool:
+    def _append(self, text: str, token_ids: Sequence[int]) -> None:
         if token_ids:
             self.tokens += len(token_ids)
             self._idle_ids.extend(token_ids)
         data = self._encode(text)
         if not data:
-            return False
-        first = self.length == 0
+            return
         self._data += data
         end = len(self._data)
         if self._idle_ids:
@@ -139,7 +149,6 @@ class Stream:
         self._times.append(monotonic())
         self._ends.append(end)
         self.length = end
-        return first
 
     def _encode(self, text: str) -> bytes:
         if self._surrogate:
@@ -162,7 +171,12 @@ class Stream:
             self._fault = fault
             self._finish_reason = finish_reason
             self._cancel_callbacks.clear()
+            told = [*self._waiting, *self._end_callbacks]
+            # A callback may well hold this stream.
+            self._waiting.clear()
+            self._end_callbacks.clear()
         self._dispatcher.notify(urgent=True)
+        self._dispatcher.call_soon(partial(_call_all, told))
 
     def disown(self) -> None:
         """In a child process after `fork`: the stream is the parent's, so it has failed here."""
@@ -246,7 +260,7 @@ class Stream:
                 return self._raise_failure()
             else:
                 news = threading.Event()
-                self._dispatcher.watch(self, position, news.set)
+                self._when_past(position, news.set)
                 news.wait()
 
     async def afollow(self, offset: int = 0) -> AsyncGenerator[str, None]:
@@ -263,9 +277,23 @@ class Stream:
                 return
             else:
                 news = asyncio.Event()
-                ring = partial(_ring, asyncio.get_running_loop(), news)
-                self._dispatcher.watch(self, position, ring)
+                self._when_past(position, partial(_set, asyncio.get_running_loop(), news))
                 await news.wait()
+
+    def on_end(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called once when the stream has its outcome, by the fan's own thread; it must not block."""
+        with self._lock:
+            if self._finish_reason is None:
+                self._end_callbacks.append(callback)
+                return
+        self._dispatcher.call_soon(callback)
+
+    def _when_past(self, position: int, callback: Callable[[], object]) -> None:
+        with self._lock:
+            if self.length == position and self._finish_reason is None:
+                self._waiting.append(callback)
+                return
+        callback()
 
     def __iter__(self) -> Iterator[str]:
         return self.follow()
@@ -340,7 +368,12 @@ class Stream:
             self.end()
 
 
-def _ring(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
+def _call_all(callbacks: Sequence[Callable[[], object]]) -> None:
+    for callback in callbacks:
+        callback()
+
+
+def _set(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
     # A closed loop means that the reader has gone: nobody is left to tell.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(news.set)

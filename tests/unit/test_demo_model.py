@@ -78,17 +78,17 @@ def model() -> Any:
 @pytest.fixture(scope="module")
 def vocabulary() -> set[str]:
     rng = Random(0)
-    stories = (training.write_story(training.draw_cast(rng), rng) for _ in range(3000))
-    return set(re.findall(r"\w+", " ".join(stories)))
+    stories = [training.write_story(training.draw_cast(rng), rng) for _ in range(3000)]
+    bridges = [training.lead_in(typed, rng) for typed in ("words", "A sentence.") for _ in range(20)]
+    return set(re.findall(r"\w+", " ".join(stories + bridges)))
 
 
 def continuations(model: Any, tokenizer: Any, prompts: list[str], **settings: Any) -> list[list[int]]:
-    """Return the new ids of each row, up to and including the end of the story, if it has one."""
+    """Return the new ids of each row, without the padding that follows a row which ended before the others."""
     torch.manual_seed(0)
     inputs = tokenizer(prompts, padding=True, return_tensors="pt")
     rows = model.generate(**inputs, max_new_tokens=300, **settings)[:, inputs["input_ids"].shape[1] :].tolist()
-    end = tokenizer.eos_token_id
-    return [row[: row.index(end) + 1] if end in row else row for row in rows]
+    return [row[: max(end for end, id in enumerate(row, start=1) if id != tokenizer.pad_token_id)] for row in rows]
 
 
 def test_folder_is_small_and_holds_nothing_but_the_model_and_its_description() -> None:
@@ -136,23 +136,23 @@ def test_prompt_of_the_readme_gives_a_whole_story(model: Any, tokenizer: Any, vo
 def test_sampled_stories_end_by_themselves_and_are_full_of_split_characters(
     model: Any, tokenizer: Any, vocabulary: set[str]
 ) -> None:
-    rows = continuations(model, tokenizer, ["Once upon a time"] * 30)
+    rows = continuations(model, tokenizer, ["Once upon a time"] * 20)
     stories = tokenizer.batch_decode(rows, skip_special_tokens=True)
 
     assert all(row[-1] == tokenizer.eos_token_id for row in rows)
-    assert len(set(stories)) == 30
+    assert len(set(stories)) == 20
     assert "\ufffd" not in "".join(stories)
-    assert sum(not story.isascii() for story in stories) >= 27
+    assert sum(not story.isascii() for story in stories) >= 18
     assert share_known(stories, vocabulary) > 0.99
 
 
 def test_any_opening_ends_in_a_story(model: Any, tokenizer: Any, vocabulary: set[str]) -> None:
-    rows = continuations(model, tokenizer, OPENINGS * 4)
+    rows = continuations(model, tokenizer, OPENINGS * 2)
     stories = tokenizer.batch_decode(rows, skip_special_tokens=True)
 
     assert sum(row[-1] == tokenizer.eos_token_id for row in rows) >= 0.95 * len(rows)
     assert sum(len(story) > 200 for story in stories) >= 0.95 * len(rows)
-    assert share_known(stories, vocabulary) > 0.98
+    assert share_known(stories, vocabulary) > 0.99
 
 
 def share_known(stories: list[str], vocabulary: set[str]) -> float:
@@ -164,7 +164,7 @@ def share_known(stories: list[str], vocabulary: set[str]) -> float:
 
 
 def test_stories_are_about_the_animal_and_the_place_that_the_user_names(model: Any, tokenizer: Any) -> None:
-    assert training.share_followed(model, tokenizer, count=30) >= 0.9
+    assert training.share_followed(model, tokenizer, count=20) >= 0.8
 
 
 def test_measure_of_following_needs_both_the_animal_and_the_place() -> None:

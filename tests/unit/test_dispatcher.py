@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from math import inf
 
 import pytest
 
 from streamfan.dispatcher import Bell, Dispatcher, _Slot
 from tests.support.sinks import wait_for
-from tests.support.streams import dispatching, silent_stream
+from tests.support.streams import dispatching
 
 
 class Sleeper:
@@ -137,59 +136,21 @@ def test_removed_consumer_is_left_alone() -> None:
         assert not gone.woken.is_set()
 
 
-def test_watch_fires_once_when_the_stream_grows() -> None:
-    stream = silent_stream()
+def test_call_is_made_soon_and_once() -> None:
     with dispatching() as dispatcher:
-        fired = threading.Event()
-        calls: list[int] = []
+        called = threading.Event()
+        calls: list[str] = []
 
-        def fire() -> None:
-            calls.append(stream.length)
-            fired.set()
+        dispatcher.call_soon(lambda: calls.append("first"))
+        dispatcher.call_soon(called.set)
 
-        dispatcher.watch(stream, 2, fire)
-        stream.write("ab")
-        dispatcher.notify()
-        stream.write("c")
-        dispatcher.notify()
-        wait_for(fired)
-        stream.write("d")
-        dispatcher.notify()
-
-    assert calls == [3]
+        wait_for(called)
+        assert calls == ["first"]
 
 
-def test_watch_for_the_end_fires_at_the_end_only() -> None:
-    stream = silent_stream()
+def test_stop_makes_the_calls_that_are_left() -> None:
+    called = threading.Event()
     with dispatching() as dispatcher:
-        fired = threading.Event()
-        dispatcher.watch(stream, inf, fired.set)
-        stream.write("text")
-        dispatcher.notify(urgent=True)
-        assert not fired.is_set()
+        dispatcher.call_soon(called.set)
 
-        stream.end()
-        dispatcher.notify(urgent=True)
-
-        wait_for(fired)
-
-
-def test_watch_that_comes_too_late_fires_at_once() -> None:
-    stream = silent_stream()
-    stream.end()
-    with dispatching() as dispatcher:
-        fired = threading.Event()
-
-        dispatcher.watch(stream, inf, fired.set)
-
-        wait_for(fired)
-
-
-def test_stop_looks_once_more() -> None:
-    stream = silent_stream()
-    fired = threading.Event()
-    with dispatching() as dispatcher:
-        dispatcher.watch(stream, inf, fired.set)
-        stream.end()
-
-    assert fired.is_set()
+    assert called.is_set()

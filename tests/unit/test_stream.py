@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,9 @@ from streamfan.errors import StreamEnded, StreamFailed
 from streamfan.stream import Stream, next_attempt
 from tests.support.sinks import DEADLINE
 from tests.support.streams import dispatching, info, silent_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SURROGATES = st.text(st.characters(codec=None), max_size=5)
 
@@ -238,6 +243,43 @@ def test_reader_gets_history_then_live_text_then_stops() -> None:
 
         assert "".join(reader) == "two"
         producer.join()
+
+
+def test_publisher_pays_the_same_for_any_number_of_readers() -> None:
+    class Counting(Dispatcher):
+        calls = 0
+
+        def call_soon(self, callback: Callable[[], object]) -> None:
+            self.calls += 1
+            super().call_soon(callback)
+
+    dispatcher = Counting()
+    stream = Stream(info(), dispatcher)
+    rung: list[int] = []
+    for reader in range(100):
+        stream._when_past(0, partial(rung.append, reader))
+
+    stream.write("text")
+
+    assert (dispatcher.calls, rung) == (1, []), "the dispatcher's thread is to ring, not the publisher's"
+    dispatcher._look()
+    assert rung == list(range(100))
+
+
+def test_end_is_told_once_also_to_who_comes_later() -> None:
+    dispatcher = Dispatcher()
+    stream = Stream(info(), dispatcher)
+    told: list[str] = []
+    stream.on_end(lambda: told.append("early"))
+    stream.write("text")
+    dispatcher._look()
+    assert told == []
+
+    stream.end()
+    stream.on_end(lambda: told.append("late"))
+    dispatcher._look()
+
+    assert told == ["early", "late"]
 
 
 def test_reader_that_waits_raises_when_the_producer_fails() -> None:
