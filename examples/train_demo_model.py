@@ -2,7 +2,7 @@
 
 All text comes from the grammar below; nothing is downloaded. The same options with the same versions of torch,
 transformers and tokenizers on the same type of processor give the same files, byte for byte; elsewhere sums round
-differently, and the model is another one, of the same quality.
+differently, and training ends at other weights.
 
     python examples/train_demo_model.py --out streamfan/demo
 """
@@ -20,7 +20,7 @@ from typing import Any
 import click
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 
 def read_pairs(text: str) -> dict[str, str]:
@@ -405,7 +405,8 @@ def make_model(tokenizer: Any) -> Any:
         **special,
     )
     model: Any = LlamaForCausalLM(config)
-    model.generation_config.update(do_sample=True, temperature=0.7, top_p=0.95)
+    settings = {"do_sample": True, "temperature": 0.7, "top_p": 0.8}
+    model.generation_config = GenerationConfig(**settings, **special)  # type: ignore[no-untyped-call]
     return model
 
 
@@ -495,7 +496,7 @@ def answer(model: Any, tokenizer: Any, requests: Iterable[str]) -> list[str]:
     return list(tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True))
 
 
-def share_followed(model: Any, tokenizer: Any, count: int = 50, seed: int = 0) -> float:
+def share_followed(model: Any, tokenizer: Any, *, count: int, seed: int = 0) -> float:
     """Measure how often the model tells about the animal and the place that it was asked for."""
     requests = held_out_requests(count, seed)
     torch.manual_seed(seed)
@@ -515,9 +516,14 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--batch-size", default=24, show_default=True, type=click.IntRange(1), help="Documents in a step.")
 @click.option("--grammar-samples", default=60_000, show_default=True, type=click.IntRange(100), help="Documents.")
 @click.option(
-    "--threads", default=2, show_default=True, type=click.IntRange(1), help="Another number rounds otherwise."
+    "--requests",
+    default=len(HELD_OUT),
+    show_default=True,
+    type=click.IntRange(1, len(HELD_OUT)),
+    help="To measure with.",
 )
-def main(out: Path, seed: int, steps: int, batch_size: int, grammar_samples: int, threads: int) -> None:
+@click.option("--threads", default=2, show_default=True, type=click.IntRange(1), help="Changes the rounding.")
+def main(out: Path, seed: int, steps: int, batch_size: int, grammar_samples: int, requests: int, threads: int) -> None:
     """Write stories, train a tokenizer and a model on them, save both in a folder, and measure the model."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
@@ -530,7 +536,8 @@ def main(out: Path, seed: int, steps: int, batch_size: int, grammar_samples: int
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     (out / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner only; everybody must read it.
-    click.echo(f"follows {share_followed(model, tokenizer):.0%} of 50 requests for pairs it has never seen", err=True)
+    share = share_followed(model, tokenizer, count=requests)
+    click.echo(f"follows {share:.0%} of {requests} requests for pairs it has never seen", err=True)
 
 
 if __name__ == "__main__":
