@@ -63,6 +63,8 @@ class Cursor:
         self._ready = False
         self.over = False
         self._furthest = 0
+        self._progress = 0
+        self._failed_step: Step | None = None
         self._no_boundary_below = 0
         self._hash = hashlib.sha256()
 
@@ -147,7 +149,6 @@ class Cursor:
             ValueError: `held` is not a number of bytes that this stream can have left there.
         """
         self._opened = self._ready = True
-        before = self.offset
         if held is None:
             self._settle_doubt()
         elif type(held) is not int or held > self._furthest or not self.stream.is_boundary(held):
@@ -156,8 +157,9 @@ class Cursor:
             )
         else:
             self._move_to(held)
-        if self.offset > before or self._furthest == 0:
+        if self._failed_step is Step.OPEN:
             self._backoff.reset()
+        self._note_progress()
 
     def _settle_doubt(self) -> None:
         if self.chunk is not None and self._sink.delivery is Delivery.AT_MOST_ONCE:
@@ -180,7 +182,13 @@ class Cursor:
         self._hash.update(chunk.data)
         self.chunks += 1
         self.chunk = None
-        self._backoff.reset()
+        self._note_progress()
+
+    def _note_progress(self) -> None:
+        # Text that a destination has forgotten is no progress when it gets it again: that could go on for ever.
+        if self.offset > self._progress:
+            self._progress = self.offset
+            self._backoff.reset()
 
     def closed(self) -> None:
         """`close` has returned: nothing is owed any more."""
@@ -189,6 +197,9 @@ class Cursor:
 
     def failed(self, error: BaseException, step: Step, now: float, deadline: float) -> None:
         """A call has failed: plan the next try, or give the stream up at this sink."""
+        if not self._backoff.failures:
+            # The tries are those of this step: that another one works in between does not start them anew.
+            self._failed_step = step
         at = self._backoff.next_try(error, now, deadline)
         if at is not None:
             self.retries += 1

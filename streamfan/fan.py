@@ -59,8 +59,8 @@ class _Account:
 class Fan:
     """The lanes that one program publishes to.
 
-    Threads start at once; sinks connect in the background. As a context manager it closes itself, which waits until
-    everything is delivered. No method raises because of a sink: `report` says what became of each.
+    Threads start at once; sinks connect in the background. As a context manager it waits for what `start` has begun, and
+    closes itself, which waits until everything is delivered. No method raises because of a sink: `report` says what became of each.
 
     Args:
         sinks: Specifications ("file:answer.txt"), `Sink` objects, or callables `(text, end)`.
@@ -77,17 +77,21 @@ class Fan:
         self._accounts: dict[Stream, _Account] = {}
         self._finished: deque[StreamReport] = deque(maxlen=_REMEMBERED)
         self._finished_count = 0
+        self._generations: weakref.WeakSet[Generation] = weakref.WeakSet()
         self._deadline = inf
         self._closed = False
         self._observers = Observers()
         self._dispatcher = Dispatcher()
         self._process = os.getpid()
         self._writer = secrets.token_hex(2)
-        made = [_make(sink) for sink in sinks]
+        lanes: list[Lane] = []
+        for sink in sinks:
+            lanes.append(self._new_lane(sink, None, LaneOptions(), lanes))
+        # Only now: a wrong one among them leaves nothing behind.
         self._dispatcher.start()
         lifetime.register(self)
-        for id, sink in made:
-            self.add(sink, id=id)
+        for lane in lanes:
+            self._start(lane)
 
     def __repr__(self) -> str:
         return f"<Fan: {', '.join(lane.id for lane in self._lanes) or 'no sinks'}>"
@@ -114,27 +118,37 @@ class Fan:
             UsageError: A sink that does not exist, an id that is taken or malformed, or the fan is closed.
         """
         self._check_usable()
+        new = self._new_lane(sink, id, lane, self._lanes)
+        self._start(new)
+        return new.id
+
+    def _new_lane(
+        self,
+        sink: str | Sink | Callable[[str, bool], object],
+        id: str | None,
+        options: LaneOptions,
+        others: Sequence[Lane],
+    ) -> Lane:
         spec_id, made = _make(sink)
-        if id is None:
-            id = spec_id or self._default_id(made)
-        check_id(id)
-        new = Lane(id, made, lane, self._delivered)
+        if any(made is other.sink for other in others):
+            raise UsageError(f"sink {made.name!r} is in this fan already\nTry: an object of its own for each lane")
+        id = (spec_id or _default_id(made, others)) if id is None else id
+        lane = Lane(id, made, options, self._delivered)
+        check_id(lane.id)
+        check_unique((each.id, each.sink.name) for each in (*others, lane))
+        return lane
+
+    def _start(self, lane: Lane) -> None:
         with self._lock:
-            check_unique((each.id, each.sink.name) for each in (*self._lanes, new))
-            self._lanes = (*self._lanes, new)
+            # Again, now that nobody can come between: another thread may have added one, or closed the fan.
+            self._check_usable()
+            check_unique((each.id, each.sink.name) for each in (*self._lanes, lane))
+            self._lanes = (*self._lanes, lane)
             for stream, account in self._accounts.items():
                 account.pending += 1
-                new.add(stream)
-        new.start()
-        self._dispatcher.add(new)
-        return id
-
-    def _default_id(self, sink: Sink) -> str:
-        taken = {lane.id for lane in self._lanes}
-        if not isinstance(sink, Callback) or sink.name not in taken:
-            return sink.name
-        # Functions have no specification in which a user could name them.
-        return next(name for number in count(2) if (name := f"{sink.name}{number}") not in taken)
+                lane.add(stream)
+        lane.start()
+        self._dispatcher.add(lane)
 
     def reach(self) -> tuple[SinkReport, ...]:
         """Wait until every sink is connected, or its `connect_timeout` is over.
@@ -196,6 +210,7 @@ class Fan:
         # Weak: a sink that keeps what it knows of its streams must not keep their texts.
         held = weakref.ref(stream)
         with self._lock:
+            self._check_usable()
             # One more than there are lanes: the stream itself, until it has ended.
             self._accounts[stream] = _Account(len(self._lanes) + 1)
             for lane in self._lanes:
@@ -228,7 +243,9 @@ class Fan:
 
     def start(self, model: Any, tokenizer: Any, inputs: Any, **kwargs: Any) -> Generation:
         """Call `model.generate()` in a thread, and stream what it generates; see `Generation` for the arguments."""
-        return Generation(self, model, tokenizer, inputs, **kwargs)
+        generation = Generation(self, model, tokenizer, inputs, **kwargs)
+        self._generations.add(generation)
+        return generation
 
     def generate(self, model: Any, tokenizer: Any, inputs: Any, **kwargs: Any) -> Any:
         """The same as `start(...).result()`: what `model.generate()` returns."""
@@ -263,9 +280,10 @@ class Fan:
                 account.deliveries.append(delivery)
             if account.pending:
                 return
+            # At once: a lane that is added from now on has nothing to do with this stream.
+            del self._accounts[stream]
         report = self._stream_report(stream, account.deliveries)
         with self._lock:
-            del self._accounts[stream]
             self._finished.append(report)
             self._finished_count += 1
         self._observers.tell(stream, report)
@@ -299,26 +317,38 @@ class Fan:
         for lane in self._lanes:
             lane.expire(deadline - min(_LONGEST_CLOSING, _CLOSING_SHARE * timeout))
 
-    def close(self, timeout: float | None = None) -> None:
-        """Deliver everything, then disconnect all sinks; what could not be delivered is in `report`.
+    def finish(self, timeout: float | None = None) -> None:
+        """Take nothing more, and deliver what there is; returns at once.
 
-        Streams that have not ended fail. A second call waits for nothing new.
+        Streams that have not ended end now: cancelled if somebody has asked them to stop, else with an error.
 
         Args:
-            timeout: Seconds that this may take altogether; `close_timeout` unless given.
+            timeout: Seconds that delivering may take altogether; None for no limit but the lanes' own.
         """
-        if self._process != os.getpid():
-            return
-        timeout = self._close_timeout if timeout is None else timeout
         if timeout is not None:
             self.expire(timeout)
         with self._lock:
             self._closed = True
             left_open = list(self._accounts)
         for stream in left_open:
-            stream.fail("the fan was closed before the stream had ended")
+            if stream.cancelled:
+                stream.end()
+            else:
+                stream.fail("the fan was closed before the stream had ended")
         for lane in self._lanes:
             lane.finish()
+
+    def close(self, timeout: float | None = None) -> None:
+        """Deliver everything, then disconnect all sinks; what could not be delivered is in `report`.
+
+        Streams that have not ended do so now, see `finish`. A second call waits for nothing new.
+
+        Args:
+            timeout: Seconds that this may take altogether; `close_timeout` unless given.
+        """
+        if self._process != os.getpid():
+            return
+        self.finish(self._close_timeout if timeout is None else timeout)
         for lane in self._lanes:
             if lane.join(self._deadline):
                 self._dispatcher.remove(lane)
@@ -350,8 +380,7 @@ class Fan:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, KeyboardInterrupt):
-            self._interrupted()
+        self._end_streams(error)
         self.close()
 
     async def __aenter__(self) -> Self:
@@ -360,16 +389,28 @@ class Fan:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
-            self._interrupted()
+        self._end_streams(error)
         # In a thread: draining may take long, and readers of this loop want to see the end.
         await asyncio.to_thread(self.close)
 
-    def _interrupted(self) -> None:
-        self.cancel("interrupted", by="keyboard")
+    def _end_streams(self, error: BaseException | None) -> None:
+        """The block of this fan is left: what it has started ends, or streams that are open know why they end."""
+        if isinstance(error, KeyboardInterrupt):
+            self.expire(_SIGNAL_DEADLINE)
+        if error is None:
+            for generation in list(self._generations):
+                generation.wait()
+            return
         for stream in list(self._accounts):
-            stream.end()
-        self.expire(_SIGNAL_DEADLINE)
+            stream.__exit__(type(error), error, None)
+
+
+def _default_id(sink: Sink, others: Sequence[Lane]) -> str:
+    taken = {lane.id for lane in others}
+    if not isinstance(sink, Callback) or sink.name not in taken:
+        return sink.name
+    # Functions have no specification in which a user could name them.
+    return next(name for number in count(2) if (name := f"{sink.name}{number}") not in taken)
 
 
 def _cancel(held: weakref.ref[Stream], reason: str, by: str) -> None:
@@ -381,6 +422,8 @@ def _cancel(held: weakref.ref[Stream], reason: str, by: str) -> None:
 def _make(sink: str | Sink | Callable[[str, bool], object]) -> tuple[str | None, Sink]:
     """The sink meant, and the id that its specification gives it."""
     if isinstance(sink, Sink):
+        if not isinstance(getattr(sink, "name", None), str):
+            raise UsageError(f'class {type(sink).__qualname__!r} has no name\nTry: name = "..." in the class')
         return None, sink
     if isinstance(sink, str):
         spec = parse(sink)

@@ -37,7 +37,7 @@ class Generation:
         opener: The fan.
         model: A model of transformers.
         tokenizer: Its tokenizer.
-        inputs: A prompt as text, a tensor of ids, or the keyword arguments that a tokenizer returns.
+        inputs: A prompt as text, a list of prompts, a tensor of ids, or the keyword arguments that a tokenizer returns.
         stop: Texts that end a row; neither they nor what follows is published.
         skip_prompt: Leave the prompt out of the streams.
         skip_special_tokens: As for `decode`.
@@ -109,6 +109,10 @@ class Generation:
         self._cancellation = self._cancellation or Cancellation(reason, by)
         self._cancel(self._streamer.streams)
 
+    def wait(self) -> None:
+        """Wait until `generate()` is over, however it ended."""
+        self._done.wait()
+
     def result(self, timeout: float | None = None) -> Any:
         """Wait for what `generate()` returns.
 
@@ -136,8 +140,7 @@ class Generation:
 
     def _arguments(self, inputs: Any, tokenizer: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """All that `generate()` is called with."""
-        if isinstance(inputs, str):
-            inputs = model_inputs(tokenizer(inputs, return_tensors="pt"), self._model)
+        inputs = _tokenized(inputs, tokenizer, self._model)
         arguments = {**(inputs if isinstance(inputs, Mapping) else {"inputs": inputs}), **kwargs}
         if any(_setting(name, kwargs, self._model) for name in _NEEDING_TOKENIZER):
             arguments["tokenizer"] = tokenizer
@@ -179,6 +182,19 @@ def _setting(name: str, kwargs: Mapping[str, Any], model: Any) -> Any:
     configs = (kwargs.get("generation_config"), getattr(model, "generation_config", None))
     settings = (kwargs.get(name), *(getattr(config, name, None) for config in configs))
     return next((setting for setting in settings if setting is not None), None)
+
+
+def _tokenized(inputs: Any, tokenizer: Any, model: Any) -> Any:
+    if isinstance(inputs, str):
+        return model_inputs(tokenizer(inputs, return_tensors="pt"), model)
+    if isinstance(inputs, list) and inputs and all(isinstance(prompt, str) for prompt in inputs):
+        return model_inputs(tokenizer(inputs, return_tensors="pt", padding=True), model)
+    if not (isinstance(inputs, Mapping) or hasattr(inputs, "shape")):
+        raise UsageError(
+            f"inputs are {type(inputs).__name__}, expected text, a list of texts, a tensor, or what a tokenizer returns\n"
+            'Try: tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")'
+        )
+    return inputs
 
 
 def _refuse_streamer(kwargs: Mapping[str, Any]) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from streamfan.cursor import Cursor, Step, describe
 from streamfan.dispatcher import Bell
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from streamfan.sink import Sink
     from streamfan.stream import Stream
 
+T = TypeVar("T")
 log = logging.getLogger("streamfan.lane")
 
 # How often a join looks whether a call has begun that takes too long.
@@ -229,15 +231,27 @@ class Lane:
     # What happens on the lane's thread
 
     def _run(self) -> None:
+        try:
+            self._deliver()
+        except BaseException as error:  # noqa: BLE001 - nothing but a fault of this module, or of a handler of its log
+            self._fault(error)
+            for cursor in self._cursors:
+                cursor.give_up(error)
+                self._settle(cursor)
+        _, refused = self._attempt("disconnect", self.sink.disconnect)
+        if refused is not None:
+            # What a destination says when it is let go may well be that it has not kept what it was given.
+            self._fault(refused)
+        self._ended = True
+        self._note_state()
+
+    def _deliver(self) -> None:
         while not self._done:
             wake_at = self._round()
             self._note_state()
             # The round may have settled the last stream, and then nobody will ring again.
             if not self._done:
                 self._bell.wait(wake_at - monotonic())
-        self._attempt("disconnect", self.sink.disconnect)
-        self._ended = True
-        self._note_state()
 
     @property
     def _done(self) -> bool:
@@ -267,15 +281,17 @@ class Lane:
         if self._failing and not self._cursors:
             self._reach_at = inf
             return False
-        if self._reach_at != inf and monotonic() < self._reach_at:
+        # At the end nobody waits for a destination that was given up before.
+        last_try = self._finishing and self._failing
+        if self._reach_at != inf and monotonic() < self._reach_at and not last_try:
             return False
-        error = self._attempt("connect", self.sink.connect)
+        _, error = self._attempt("connect", self.sink.connect)
         if error is None:
             self._connected, self._failing = True, False
             self._reaching.reset()
             self.reached.set()
             return True
-        at = self._reaching.next_try(error, monotonic(), self._deadline)
+        at = None if last_try else self._reaching.next_try(error, monotonic(), self._deadline)
         self._reach_at = 0.0 if at is None else at
         if at is None:
             self._not_reached(error)
@@ -291,10 +307,13 @@ class Lane:
         self.reached.set()
 
     def _serve(self, cursor: Cursor) -> None:
-        step = cursor.step()
-        if step is None:
+        step, error = self._attempt("size", cursor.step)
+        if error is not None:
+            step = Step.WRITE
+        elif step is None:
             return
-        error = self._attempt(step.value, lambda: self._take_step(cursor, step))
+        else:
+            _, error = self._attempt(step.value, partial(self._take_step, cursor, step))
         if isinstance(error, SinkClosed):
             self._left = True
             cursor.give_up(None, step)
@@ -325,25 +344,24 @@ class Lane:
             return inf
         if monotonic() >= cursor.beat_at:
             # A beat that fails is not retried, the next one comes; a write will tell whether the destination is gone.
-            error = self._attempt("beat", lambda: self.sink.beat(cursor.stream.info))
+            _, error = self._attempt("beat", partial(self.sink.beat, cursor.stream.info))
             if error is not None:
                 log.warning("sink %r: beat() failed: %s", self.id, describe(error))
             cursor.beat_at = monotonic() + self.sink.heartbeat
         return cursor.beat_at
 
-    def _attempt(self, what: str, call: Callable[[], object]) -> BaseException | None:
-        """Call the sink, and give back what it raised."""
+    def _attempt(self, what: str, call: Callable[[], T]) -> tuple[T | None, BaseException | None]:
+        """Call the sink, and give back what it returned, or raised."""
         patience = self.options.connect_timeout if what == "connect" else self.options.call_timeout
         self._call = _Call(what, now := monotonic(), now + patience)
         try:
-            call()
+            return call(), None
         except BaseException as error:  # foreign code: even one that raises SystemExit fails alone
             log.debug("sink %r: %s() raised", self.id, what, exc_info=True)
             self._trouble = f"{what}() failed, trying again: {describe(error)}"
-            return error
+            return None, error
         finally:
             self._call = None
-        return None
 
     def _fault(self, error: BaseException) -> None:
         self._error = error

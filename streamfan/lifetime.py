@@ -19,8 +19,11 @@ _EXIT_TIMEOUT = 5.0
 class Closable(Protocol):
     """What is registered here: a fan."""
 
-    def close(self, timeout: float | None = None) -> None:
-        """Deliver what can be delivered in `timeout` seconds."""
+    def finish(self, timeout: float | None = None) -> None:
+        """Begin to deliver what can be delivered in `timeout` seconds."""
+
+    def close(self) -> None:
+        """Wait until that is done."""
 
     def disown(self) -> None:
         """Let go of everything: this is a child process."""
@@ -53,8 +56,11 @@ def forget(fan: Closable) -> None:
 def _close_all() -> None:
     with _lock:
         fans = list(_fans)
+    # One deadline for all of them together.
     for fan in fans:
-        fan.close(_EXIT_TIMEOUT)
+        fan.finish(_EXIT_TIMEOUT)
+    for fan in fans:
+        fan.close()
 
 
 def _disown_all() -> None:

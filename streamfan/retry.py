@@ -71,5 +71,6 @@ class Backoff:
         pause = random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failures))  # noqa: S311 - not a secret
         self._failures = min(self._failures + 1, 63)
         after = error.after if isinstance(error, Retryable) else None
-        at = now + (pause if after is None else after)
+        # At least the pause: a destination that says "at once" whatever happens must not be hammered.
+        at = now + max(pause, after or 0.0)
         return at if at <= min(self._first_failure + self._max_elapsed, deadline) else None

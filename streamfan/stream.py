@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
@@ -20,12 +21,13 @@ from typing import TYPE_CHECKING, Self
 
 from streamfan.dispatcher import Dispatcher
 from streamfan.errors import StreamEnded, StreamFailed
-from streamfan.events import Cancellation, Chunk, End, Fault, FinishReason, StreamInfo
+from streamfan.events import FINISH_REASONS, Cancellation, Chunk, End, Fault, FinishReason, StreamInfo
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
     from types import TracebackType
 
+log = logging.getLogger("streamfan.stream")
 _INTERRUPTERS = {KeyboardInterrupt: "keyboard", GeneratorExit: "reader", asyncio.CancelledError: "task"}
 _last_attempt = 0
 _attempt_lock = threading.Lock()
@@ -106,6 +108,8 @@ class Stream:
         Raises:
             StreamEnded: The stream has an outcome already.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"text is {text!r}, expected str")
         with self._lock:
             if self._finish_reason is not None:
                 raise StreamEnded(f"stream {self.info.id!r} has ended ({self._finish_reason})")
@@ -125,7 +129,12 @@ class Stream:
 
         Args:
             finish_reason: How it ended; "stop" unless given, or "cancelled" where somebody asked it to stop.
+
+        Raises:
+            ValueError: There is no such finish reason.
         """
+        if finish_reason is not None and finish_reason not in FINISH_REASONS:
+            raise ValueError(f"finish reason {finish_reason!r} is none of {', '.join(FINISH_REASONS)}")
         self._settle(finish_reason or ("cancelled" if self._cancellations else "stop"), None)
 
     def fail(self, error: BaseException | str) -> None:
@@ -199,8 +208,10 @@ class Stream:
         # No lock: a signal handler may have interrupted the very thread that holds it.
         if self._finish_reason is None and not self._cancellations:
             self._cancellations.append(Cancellation(reason, by))
-            while self._cancel_callbacks:
-                self._cancel_callbacks.pop()()
+            # The stream may end meanwhile, and then there is nobody left to tell.
+            with suppress(IndexError):
+                while True:
+                    _call_all([self._cancel_callbacks.pop()])
 
     @property
     def cancelled(self) -> Cancellation | None:
@@ -213,7 +224,7 @@ class Stream:
         if self._cancellations:
             with suppress(ValueError):
                 self._cancel_callbacks.remove(callback)
-                callback()
+                _call_all([callback])
 
     # Reading
 
@@ -370,7 +381,10 @@ class Stream:
 
 def _call_all(callbacks: Sequence[Callable[[], object]]) -> None:
     for callback in callbacks:
-        callback()
+        try:
+            callback()
+        except Exception:  # foreign code: one that fails must not keep it from the others
+            log.exception("a callback failed: %r", callback)
 
 
 def _set(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:

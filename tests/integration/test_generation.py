@@ -331,6 +331,26 @@ def test_decoding_that_does_not_stream_is_an_error_that_says_so(fan: Fan, way: d
         generation.result()
 
 
+def test_leaving_the_fan_waits_for_what_it_has_started() -> None:
+    got: list[str] = []
+    with Fan(lambda text, _: got.append(text)) as fan:
+        start(fan, TEXT)
+
+    assert "".join(got) == TEXT
+
+
+def test_list_of_prompts_is_a_batch(fan: Fan) -> None:
+    generation = start(fan, "one", "two", inputs=["The", "The fox"])
+
+    assert ["".join(stream) for stream in generation.streams] == ["one", "two"]
+
+
+@pytest.mark.parametrize("inputs", [[{"role": "user", "content": "hi"}], [], 3])
+def test_inputs_that_are_none_are_refused_by_name(fan: Fan, inputs: Any) -> None:
+    with pytest.raises(UsageError, match=f"inputs are {type(inputs).__name__}"):
+        start(fan, TEXT, inputs=inputs)
+
+
 def test_second_streamer_is_refused(fan: Fan) -> None:
     with pytest.raises(UsageError, match=r"fan\.add"):
         start(fan, TEXT, streamer=object())

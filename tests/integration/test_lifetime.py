@@ -71,6 +71,22 @@ def test_hung_sink_does_not_keep_the_interpreter_alive() -> None:
     assert "write() has not returned" in done.stderr
 
 
+def test_hung_sinks_of_several_fans_share_one_deadline_at_exit() -> None:
+    done = run(
+        """
+        from streamfan import lifetime
+        lifetime._EXIT_TIMEOUT = 1.0
+        for _ in range(20):
+            fan = Fan(Hung())
+            fan.open().write("text")
+        """,
+        timeout=15,
+    )
+
+    assert done.returncode == 0
+    assert done.stderr.count("write() has not returned") == 20
+
+
 def test_exception_that_ends_the_program_still_delivers() -> None:
     done = run(
         """

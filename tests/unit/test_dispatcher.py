@@ -83,6 +83,57 @@ def test_publisher_rings_only_if_somebody_wants_the_text_before_the_next_look() 
     assert bell.rung == 0
 
 
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_publisher_of_fast_news_does_not_ring_for_each_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("streamfan.dispatcher.monotonic", clock)
+    dispatcher = Dispatcher()
+    dispatcher._bell = bell = CountingBell()
+    dispatcher.add(Sleeper(0.0))
+    dispatcher._next_look = dispatcher._look()
+    bell.rung = 0
+
+    for _ in range(100):
+        clock.now += 0.0011
+        if clock.now >= dispatcher._next_look:
+            dispatcher._next_look = dispatcher._look()
+        dispatcher.notify()
+        if bell.wait(0):
+            dispatcher._next_look = dispatcher._look()
+
+    assert bell.rung <= 2
+    clock.now += 0.1
+    dispatcher._next_look = dispatcher._look()
+    assert dispatcher._next_look - clock.now == 1.0, "nobody looks for nothing"
+
+
+def test_slow_news_is_rung_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("streamfan.dispatcher.monotonic", clock)
+    dispatcher = Dispatcher()
+    sleeper = Sleeper(0.0)
+    dispatcher.add(sleeper)
+    dispatcher._next_look = dispatcher._look()
+    dispatcher._bell = bell = CountingBell()
+
+    for _ in range(10):
+        clock.now += 0.003
+        dispatcher.notify()
+        assert bell.wait(0)
+        sleeper.woken.clear()
+        dispatcher._next_look = dispatcher._look()
+        assert sleeper.woken.is_set()
+
+
 def test_what_a_publisher_does_is_the_same_for_any_number_of_consumers() -> None:
     rings = []
     for consumers in (1, 100):

@@ -130,6 +130,66 @@ def test_callables_are_sinks() -> None:
     assert [report.id for report in fan.report.sinks] == ["callback", "callback2"]
 
 
+def test_wrong_sink_among_right_ones_leaves_nothing_behind() -> None:
+    before = threading.active_count()
+
+    with pytest.raises(SpecError, match="two sinks are called 'memory'"):
+        Fan(MemorySink(), MemorySink())
+
+    assert threading.active_count() == before
+
+
+def test_one_sink_object_serves_one_lane() -> None:
+    sink = MemorySink()
+    with Fan(sink) as fan, pytest.raises(UsageError, match="in this fan already"):
+        fan.add(sink, id="again")
+
+
+def test_sink_class_without_a_name_is_refused() -> None:
+    class Nameless(Sink):
+        def write(self, chunk: object) -> None: ...
+
+    with pytest.raises(UsageError, match="Nameless' has no name"):
+        Fan(Nameless())
+
+
+def test_callback_that_raises_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("in a callback")
+
+    sink = MemorySink()
+    with Fan(sink) as fan:
+        with fan.open() as first_stream, fan.open() as second:
+            first_stream.on_end(fail)
+            first_stream.on_cancel(fail)
+            fan.cancel("enough", by="ann")
+            assert second.cancelled is not None
+        with fan.open() as stream:
+            stream.write("text")
+
+    assert sink.text() == "text"
+    assert len([record for record in caplog.records if "a callback failed" in record.message]) == 2
+
+
+def test_stream_that_is_open_when_its_fan_is_left_by_an_error_knows_the_error() -> None:
+    sink = MemorySink()
+
+    with pytest.raises(ZeroDivisionError), Fan(sink) as fan:
+        fan.open().write("partial")
+        raise ZeroDivisionError("by zero")
+
+    assert sink.ends[0].error is not None
+    assert sink.ends[0].error.message == "by zero"
+
+
+def test_stream_that_was_asked_to_stop_is_cancelled_when_its_fan_closes() -> None:
+    sink = MemorySink()
+    with Fan(sink) as fan:
+        fan.open().cancel("enough", by="ann")
+
+    assert sink.ends[0].finish_reason == "cancelled"
+
+
 def test_same_id_twice_is_an_error_that_shows_how_to_name_them() -> None:
     with Fan(MemorySink()) as fan, pytest.raises(SpecError, match=r"two sinks .* 'memory'"):
         fan.add(MemorySink())

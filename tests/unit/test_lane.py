@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamfan.cursor import Cursor
 from streamfan.errors import Permanent, Retryable, SinkClosed
 from streamfan.fan import Fan
 from streamfan.options import LaneOptions
@@ -264,6 +265,97 @@ def test_close_is_retried_until_it_has_returned_once() -> None:
     assert delivery.complete
 
 
+def test_stream_without_text_whose_close_fails_for_ever_is_given_up() -> None:
+    sink = FailingSink(always("close", Retryable("busy", after=0.01)))
+
+    report, delivery = deliver(sink, lane=LaneOptions(max_elapsed=0.1))
+
+    assert (delivery.error, delivery.complete, report.failed) == ("busy", False, True)
+
+
+def test_destination_that_forgets_everything_again_and_again_is_given_up() -> None:
+    class Forgetful(HoldingSink):
+        def write(self, chunk: Chunk) -> None:
+            super().write(chunk)
+            self.held.clear()
+
+        def close(self, stream: StreamInfo, end: End) -> None:
+            if end.complete:
+                raise SOON
+            super().close(stream, end)
+
+    _, delivery = deliver(Forgetful(lambda _: None), "text", lane=LaneOptions(max_elapsed=0.2))
+
+    assert delivery.error == "busy"
+
+
+def test_first_write_has_all_its_tries_however_long_opening_took() -> None:
+    backoff_starts: list[float] = []
+
+    class Late(FailingSink):
+        def write(self, chunk: Chunk) -> None:
+            backoff_starts.append(cursor()._backoff.failures)
+            super().write(chunk)
+
+    sink = Late(first(2, "open", SOON))
+    fan = Fan(sink)
+
+    def cursor() -> Cursor:
+        return fan._lanes[0]._cursors[0]
+
+    with fan, fan.open() as stream:
+        stream.write("text")
+        wait_for(sink.written)
+
+    assert backoff_starts == [0]
+
+
+def test_sink_whose_size_raises_fails_that_stream_alone() -> None:
+    class Unsizeable(MemorySink):
+        def size(self, text: str) -> int:
+            if "odd" in text:
+                raise ValueError("no size")
+            return super().size(text)
+
+    sink = Unsizeable()
+    with Fan(sink) as fan:
+        for text in ("odd", "even"):
+            with fan.open() as stream:
+                stream.write(text)
+
+    assert [report.deliveries[0].error for report in fan.report.streams] == ["ValueError: no size", None]
+    assert sink.calls[-1] == "disconnect"
+
+
+def test_log_handler_that_raises_ends_the_lane_and_nothing_else() -> None:
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "'bad'" in record.getMessage():
+                raise RuntimeError("handler")
+
+    handler = Broken()
+    logging.getLogger("streamfan.lane").addHandler(handler)
+    bad, good = FailingSink(always("write", Permanent("refused"))), MemorySink()
+    with Fan(good) as fan:
+        fan.add(bad, id="bad")
+        with fan.open() as stream:
+            stream.write("text")
+    logging.getLogger("streamfan.lane").removeHandler(handler)
+
+    assert (good.text(), fan.report.finished) == ("text", 1)
+    assert [report.id for report in fan.report.failures] == ["bad"]
+
+
+def test_disconnect_that_fails_is_a_failure() -> None:
+    sink = FailingSink(always("disconnect", OSError(28, "No space left on device")))
+
+    report, delivery = deliver(sink, "text")
+
+    assert (delivery.complete, report.state, report.failed) == (True, State.FAILED, True)
+    assert report.error is not None
+    assert "No space left" in report.error
+
+
 def test_stream_is_given_up_after_max_elapsed() -> None:
     sink = FailingSink(always("write", Retryable("busy", after=0.01)))
 
@@ -411,6 +503,20 @@ def test_destination_that_failed_is_left_alone_until_a_stream_opens() -> None:
             pass
 
     assert sink.calls.count("connect failed") == 2
+
+
+def test_destination_that_was_given_up_is_not_waited_for_at_the_end() -> None:
+    sink = FailingSink(always("connect", Retryable("refused", after=3600)))
+    fan = Fan()
+    fan.add(sink, lane=LaneOptions(connect_timeout=0, max_elapsed=7200))
+    fan.reach()
+    with fan.open() as stream:
+        stream.write("text")
+    sink.troubled.clear()
+
+    fan.close()
+
+    assert fan.report.sinks[0].error == "refused"
 
 
 def test_reach_returns_when_a_connect_hangs() -> None:

@@ -51,6 +51,14 @@ def test_destination_that_names_a_time_is_believed() -> None:
     assert Backoff(60).next_try(Retryable("busy", after=7.0), 100.0, inf) == 107.0
 
 
+def test_destination_that_says_at_once_is_not_hammered() -> None:
+    backoff = Backoff(inf)
+
+    pauses = [backoff.next_try(Retryable("busy", after=0.0), 0.0, inf) or 0.0 for _ in range(200)]
+
+    assert max(pauses) > 1.0
+
+
 def test_nothing_is_tried_after_max_elapsed() -> None:
     backoff = Backoff(10)
     backoff.next_try(Retryable(after=1), 0.0, inf)

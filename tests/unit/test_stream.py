@@ -120,6 +120,21 @@ def test_first_outcome_stays() -> None:
     assert stream.finish_reason == "length"
 
 
+def test_finish_reason_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="'done' is none of stop, length, cancelled, error"):
+        silent_stream().end("done")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", [None, b"bytes", 3])
+def test_what_is_no_text_is_refused_and_changes_nothing(text: object) -> None:
+    stream = silent_stream()
+
+    with pytest.raises(TypeError, match="expected str"):
+        stream.write(text, [1])  # type: ignore[arg-type]
+
+    assert (stream.tokens, stream.length) == (0, 0)
+
+
 def test_writing_after_the_end_says_how_the_stream_ended() -> None:
     stream = silent_stream()
     stream.end("length")
