@@ -66,6 +66,7 @@ class Cursor:
         self._progress = 0
         self._failed_step: Step | None = None
         self._no_boundary_below = 0
+        self._dormant_at = -1
         self._hash = hashlib.sha256()
 
     @property
@@ -95,7 +96,14 @@ class Cursor:
 
     def due(self) -> float:
         """When the next call is due, on the monotonic clock; `inf` while there is nothing to do."""
-        return inf if self.done else max(self._retry_at, self._wanted_at())
+        due = inf if self.done else max(self._retry_at, self._wanted_at())
+        self._dormant_at = self.stream.length if due == inf else -1
+        return due
+
+    @property
+    def dormant(self) -> bool:
+        """Whether nothing was due, and nothing has come since: what a lane asks first, for it may have many streams."""
+        return self._dormant_at == self.stream.length and self.stream.finish_reason is None
 
     def _wanted_at(self) -> float:
         if self.over:

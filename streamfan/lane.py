@@ -94,6 +94,7 @@ class Lane:
         self.reached = threading.Event()
         self._settled = settled
         self._cursors: list[Cursor] = []
+        self._retrying: set[Cursor] = set()
         self._bell = Bell()
         self._lock = threading.Lock()
         self._deadline = inf
@@ -184,7 +185,7 @@ class Lane:
             return State.FAILED
         if self._left or self._ended:
             return State.CLOSED
-        if self.stalled_in or self._reaching.failures or any(cursor.retrying for cursor in self._cursors):
+        if self.stalled_in or self._reaching.failures or self._retrying:
             return State.DEGRADED
         return State.OK if self._connected else State.STARTING
 
@@ -267,6 +268,9 @@ class Lane:
             return min(self._reach_at, self._deadline)
         wake_at, served = inf, False
         for cursor in self._cursors[:1] if self.options.sequential else self._cursors:
+            if cursor.dormant and (cursor.beat_at == inf or monotonic() < cursor.beat_at):
+                wake_at = min(wake_at, cursor.beat_at)
+                continue
             if cursor.due() <= monotonic():
                 self._serve(cursor)
                 served = True
@@ -323,6 +327,7 @@ class Lane:
                 self._fault(error)
         elif cursor.error is None:
             self._failing = False
+        (self._retrying.add if cursor.retrying else self._retrying.discard)(cursor)
         if cursor.done:
             self._settle(cursor)
 
@@ -372,12 +377,14 @@ class Lane:
         for cursor in self._cursors:
             if not (cursor.over or cursor.owes_only_close):
                 cursor.give_up(error)
+                self._retrying.discard(cursor)
                 if error is not None:
                     self._fault(error)
             if cursor.done:
                 self._settle(cursor)
 
     def _settle(self, cursor: Cursor) -> None:
+        self._retrying.discard(cursor)
         with self._lock:
             self._tally.add(cursor)
             self._cursors = [other for other in self._cursors if other is not cursor]

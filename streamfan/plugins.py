@@ -150,7 +150,8 @@ class Plugins:
                 return plugin
         names = ", ".join(repr(plugin.name) for plugin in provided)
         unmarked = not provided and hasattr(module, f"streamfan_{kind}s")
-        instead = names or (f"is @hookimpl missing above streamfan_{kind}s()?" if unmarked else "nothing at all")
+        nothing = f"nothing, it lacks: @hookimpl def streamfan_{kind}s(): return [...]"
+        instead = names or (f"is @hookimpl missing above streamfan_{kind}s()?" if unmarked else nothing)
         raise _fault(kind, listing, f"is not what {listing.module!r} provides: {instead}")
 
     def _find(self, kind: Kind, name: str) -> tuple[Listing, metadata.EntryPoint]:

@@ -8,6 +8,13 @@ A sink is a place that text goes to. One method is required:
         def write(self, chunk: Chunk) -> None:
             print(chunk.text.upper(), end="", flush=True)
 
+A program uses it as `Fan(Shout())`. For `--sink shout` the module gives it to whoever asks, and the distribution names
+the module in its entry points, group `streamfan.sinks`: `shout = "your_module"`.
+
+    @hookimpl
+    def streamfan_sinks():
+        return [Shout]
+
 A lane calls the methods of one sink from one thread, one call at a time, so a sink needs no lock and may block: nobody
 else waits for it. Raise what comes: a lane sorts errors by their class.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from streamfan import Fan
 from streamfan.config import configure
-from streamfan.demo import PATH
+from tests.support.distributions import Site
 from tests.support.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -21,15 +23,6 @@ README = Path(__file__).parents[2] / "README.md"
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def demo() -> dict[str, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(PATH)
-    inputs = tokenizer("Once upon a time", return_tensors="pt")
-    return {"tokenizer": tokenizer, "model": AutoModelForCausalLM.from_pretrained(PATH), "inputs": inputs}
 
 
 @pytest.fixture
@@ -44,32 +37,58 @@ def run(block: str, names: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_python_blocks_run_in_their_order(
-    demo: dict[str, Any],
     redis: RedisServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    streamer, by_hand, start, shout = (block.replace("redis://localhost/0", redis.url) for block in blocks("python"))
+    streamer, start, by_hand, shout = (block.replace("redis://localhost/0", redis.url) for block in blocks("python"))
 
-    names = run(streamer, {**demo})
+    names = run(streamer, {"__name__": "readme"})
     assert (tmp_path / "answer.txt").read_text(encoding="utf-8") == capfd.readouterr().out
+    run(start, names)
+    assert (tmp_path / "story.txt").read_text(encoding="utf-8") == capfd.readouterr().out
     run(by_hand, names)
     assert capfd.readouterr().out == "Once upon a time\n"
-    with Fan() as fan:
-        run(start, {**demo, "fan": fan})
-        assert fan.report.finished <= 1
-    assert len(capfd.readouterr().out) > 20
     run(shout, {"__name__": "shout"})
     assert capfd.readouterr().out == "HELLO\n"
 
 
-def test_configuration_block_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sink_of_the_readme_works_as_a_plugin(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    code = blocks("python")[-1].partition("\nwith Fan(")[0]
+    assert 'shout = "your_module"' in blocks("ini")[0]
+
+    with Site(tmp_path / "site") as site:
+        site.install("streamfan-shout", code="")
+        (site.folder / "your_module.py").write_text(code, encoding="utf-8")
+        entry_points = "[streamfan.sinks]\nshout = your_module\n"
+        (site.folder / "streamfan_shout-1.0.dist-info" / "entry_points.txt").write_text(entry_points, encoding="utf-8")
+        with Fan("shout") as fan, fan.open() as stream:
+            stream.write("hello")
+
+    assert capfd.readouterr().out == "HELLO"
+
+
+def test_commands_of_the_readme_read_what_the_sink_wrote(redis: RedisServer) -> None:
+    (listing, reading, _) = next(block for block in blocks("sh") if "redis-cli" in block).splitlines()
+    with Fan(redis.url) as fan, fan.open() as stream:
+        stream.write("hello")
+    cli = ["redis-cli", "-u", redis.url, "--raw"]
+
+    (id,) = subprocess.run(
+        [*cli, *shlex.split(listing, comments=True)[1:]], check=True, capture_output=True, text=True
+    ).stdout.split()
+    reading = reading.replace("ID", id)
+    entries = subprocess.run([*cli, *shlex.split(reading, comments=True)[1:]], check=True, capture_output=True, text=True).stdout
+
+    assert id == stream.id
+    assert '"text":"hello"' in entries
+
+
+def test_configuration_block_is_understood(tmp_path: Path) -> None:
     (block,) = blocks("toml")
     (tmp_path / "streamfan.toml").write_text(block, encoding="utf-8")
-
-    monkeypatch.setenv("REDIS_PASSWORD", "hunter2")
 
     configured = configure(config=str(tmp_path / "streamfan.toml"), environ={})
 

@@ -209,7 +209,7 @@ BROKEN = {
     ),
     "has no hook": (
         CLASS + WRITE,
-        "is not what 'streamfan_shout' provides: nothing at all",
+        "is not what 'streamfan_shout' provides: nothing, it lacks: @hookimpl",
     ),
     "brings another name": (
         CLASS.replace("'shout'", "'whisper'") + WRITE + HOOK,
