@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from streamfan import Report
 
 FILE = Path("streamfan-demo.txt")
+WIDE = 110
 console = Console(stderr=True, highlight=False)
 
 
@@ -77,17 +78,23 @@ def in_redis(url: str, stream: str) -> str:
 
 def show(report: Report, expected: str, read_back: dict[str, str]) -> None:
     """Each sink with what it was given, and what is there now."""
+    # All of a sha256 where it fits on one line; else enough to compare by eye.
+    shown = None if console.width >= WIDE else 16
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("", "state", "bytes", "lag", "sha256"):
         table.add_column(column, overflow="fold", justify="right" if column in {"bytes", "lag"} else "left")
     (stream,) = report.streams
-    table.add_row("model", str(stream.finish_reason), f"{stream.bytes}", "", expected)
+    table.add_row("model", str(stream.finish_reason), f"{stream.bytes}", "", expected[:shown])
     for sink, delivery in zip(report.sinks, stream.deliveries, strict=True):
         # stdout cannot be read back; what was written there is what its lane has counted.
         found = read_back.get(sink.id, delivery.sha256)
         colour = "green" if found == expected else "red"
         table.add_row(
-            sink.id, str(sink.state), f"{sink.bytes}", f"{sink.max_lag * 1000:.0f} ms", f"[{colour}]{found}[/]"
+            sink.id,
+            str(sink.state),
+            f"{sink.bytes}",
+            f"{sink.max_lag * 1000:.0f} ms",
+            f"[{colour}]{str(found)[:shown]}[/]",
         )
     console.print(table)
 

@@ -350,7 +350,7 @@ class Fan:
             return
         self.finish(self._close_timeout if timeout is None else timeout)
         for lane in self._lanes:
-            if lane.join(self._deadline):
+            if lane.join(lambda: self._deadline):
                 self._dispatcher.remove(lane)
         self._dispatcher.stop()
         self._observers.close(min(_OBSERVERS_TIMEOUT, max(0.0, self._deadline - monotonic())))

@@ -148,14 +148,15 @@ class Lane:
         self._deadline = min(self._deadline, deadline)
         self.wake()
 
-    def join(self, until: float) -> bool:
+    def join(self, until: Callable[[], float]) -> bool:
         """Wait for the thread to end, until `until` or until a call has taken too long; False if it goes on.
 
         A lane that goes on is abandoned: it makes no more calls but to close and disconnect, when its call returns.
         """
         while self._thread.is_alive() and self._thread is not threading.current_thread():
             now, call = monotonic(), self._call
-            patience = until if call is None else min(until, call.limit)
+            # Asked each time: a signal may bring the deadline nearer while this waits.
+            patience = until() if call is None else min(until(), call.limit)
             if now >= patience:
                 self._abandon(call, now)
                 return False
@@ -396,7 +397,9 @@ class Lane:
             self._logged = state
         if state is not before:
             why = f": {self._why(state)}" if self._why(state) else ""
-            log.log(_LEVELS.get(state, logging.INFO), "sink %r is %s%s", self.id, state, why)
+            recovered = state is State.OK and before in {State.DEGRADED, State.FAILED}
+            level = logging.WARNING if recovered else _LEVELS.get(state, logging.INFO)
+            log.log(level, "sink %r is %s%s", self.id, state, why)
 
     def _why(self, state: State) -> str:
         if state is State.FAILED and self._error is not None:

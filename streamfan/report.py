@@ -114,14 +114,16 @@ class SinkReport:
         return not self.left and (self.error is not None or self.lost > 0 or self.missing > 0)
 
     def __str__(self) -> str:
-        what = [f"sink {self.id!r}: {self.error or self.state}"]
+        # What to try comes last.
+        reason, line, advice = (self.error or str(self.state)).partition("\n")
+        what = [f"sink {self.id!r}: {reason}"]
         if self.missing:
             what.append(f"{self.missing:,} bytes not delivered")
         if self.lost:
             what.append(f"{self.lost:,} bytes perhaps lost")
-        if self.waiting_in:
+        if self.waiting_in and self.waiting_in not in reason:
             what.append(f"{self.waiting_in}() has not returned")
-        return "; ".join(what)
+        return "; ".join(what) + line + advice
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,12 +30,11 @@ raised                                         what the lane does
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from abc import ABC, abstractmethod
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from streamfan.loop import LoopThread
 from streamfan.options import LaneOptions, Options, without_userinfo
 
 if TYPE_CHECKING:
@@ -85,6 +84,9 @@ class Sink(ABC):
     delivery: ClassVar[Delivery] = Delivery.AT_LEAST_ONCE
     heartbeat: ClassVar[float | None] = None
     lane_defaults: LaneOptions = LaneOptions()
+    # Also for a subclass whose constructor does not call this one.
+    target: str | None = None
+    options: SinkOptions = SinkOptions()
 
     def __init__(self, target: str | None = None, options: SinkOptions | None = None) -> None:
         self.target = target
@@ -134,9 +136,7 @@ class AsyncSink(Sink):
     The event loop runs in a thread of its own, also between calls, so that client libraries can answer pings.
     """
 
-    def __init__(self, target: str | None = None, options: SinkOptions | None = None) -> None:
-        super().__init__(target, options)
-        self._loop: asyncio.AbstractEventLoop | None = None
+    _loop: LoopThread | None = None
 
     async def aconnect(self) -> None:
         """See `Sink.connect`."""
@@ -179,24 +179,16 @@ class AsyncSink(Sink):
         self._run(self.aclose(stream, end))
 
     def disconnect(self) -> None:
-        """Run `adisconnect`, then stop the event loop."""
+        """Run `adisconnect`, then cancel the tasks that are left and stop the event loop."""
         if self._loop is None:
             return
-        loop, thread = self._loop, self._thread
+        loop, self._loop = self._loop, None
         try:
-            self._run(self.adisconnect())
+            loop.run(self.adisconnect())
         finally:
-            self._loop = None
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+            loop.stop()
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            # daemon: a client library that does not stop must not keep the interpreter alive.
-            self._thread = threading.Thread(
-                target=self._loop.run_forever, name=f"streamfan-{self.name}-loop", daemon=True
-            )
-            self._thread.start()
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+            self._loop = LoopThread(f"streamfan-{self.name}-loop")
+        return self._loop.run(coroutine)

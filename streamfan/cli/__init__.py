@@ -10,7 +10,7 @@ import importlib
 import io
 import os
 import sys
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -36,6 +36,12 @@ class Failure(click.ClickException):
         """The text, fit for a terminal: it may hold what a server or a file said."""
         return visible(super().format_message())
 
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say it, and keep the exit code also where stderr takes nothing."""
+        from streamfan.cli import console
+
+        console.say(f"Error: {self.format_message()}")
+
 
 class Misuse(Failure):
     """What was asked for cannot be done as it was said."""
@@ -45,6 +51,11 @@ class Misuse(Failure):
 
 class Commands(click.Group):
     """The commands by name, and the outer edge: whatever is raised below ends here."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program."""
+        _fill_gaps()
+        return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, as `--help` orders them."""
@@ -95,6 +106,18 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="streamfan")
 def main() -> None:
     """Tee for language models: one generation, any number of consumers, live."""
+
+
+def _fill_gaps() -> None:
+    """Open what is closed of the standard streams: else a file would get the number, and what is said to people."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest that is free, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as there is a program
 
 
 def _write_utf8() -> None:

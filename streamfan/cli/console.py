@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -17,18 +17,28 @@ from streamfan.terminal import visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 def say(text: str) -> None:
-    """One or more lines on stderr; never raises, also where stderr is closed."""
-    try:
-        click.echo(visible(text), err=True)
-    except OSError:
-        # Nobody is left who could read it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    """One or more lines on stderr; never raises, also where stderr is closed or full."""
+    _write(f"{visible(text)}\n")
+
+
+def draw(what: RenderableType) -> None:
+    """What rich makes of it, on stderr; its texts must be fit for a terminal. Does not raise because of stderr."""
+    console = stderr()
+    with console.capture() as captured:
+        console.print(what)
+    # Not by rich itself, which ends the program when a pipe is closed.
+    _write(captured.get())
+
+
+def on_terminal() -> bool:
+    """Whether stderr is a terminal; one that is closed is none."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def complain(error: BaseException) -> None:
@@ -48,7 +58,7 @@ def stderr() -> Console:
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Show on a terminal that something takes its time, and leave no trace of it."""
-    if not sys.stderr.isatty():
+    if not on_terminal():
         yield
         return
     with stderr().status(visible(what)):
@@ -56,11 +66,33 @@ def waiting(what: str) -> Iterator[None]:
 
 
 def log_to_stderr(verbosity: int) -> None:
-    """Show what streamfan logs: warnings, with 1 also what happens, with 2 everything."""
+    """Show what streamfan logs: warnings, with 1 also what happens, with 2 everything.
+
+    That a sink has failed is said at the end, with what it lacks; here only with 1.
+    """
     logger = logging.getLogger("streamfan")
-    logger.handlers = [_Handler()]
+    handler = _Handler()
+    if not verbosity:
+        handler.addFilter(lambda record: record.name != "streamfan.lane" or record.levelno < logging.ERROR)
+    logger.handlers = [handler]
     logger.setLevel(_LEVELS[min(verbosity, len(_LEVELS) - 1)])
     logger.propagate = False
+
+
+def _write(text: str) -> None:
+    try:
+        # Colours are decided already.
+        click.echo(text, err=True, nl=False, color=True)
+    except (OSError, ValueError):
+        _forget_stderr()
+
+
+def _forget_stderr() -> None:
+    """Let what is left go into nothing: nobody can read it, and the interpreter would fail to flush it."""
+    with suppress(OSError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 2)
+        os.close(nothing)
 
 
 class _Handler(logging.Handler):

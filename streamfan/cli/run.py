@@ -83,7 +83,7 @@ def _prompt(given: str | None, configured: RunConfig) -> str | None:
     if given is None and "prompt" not in configured.source.accepts:
         return None
     if given in {None, "-"}:
-        if given is None and sys.stdin.isatty():
+        if sys.stdin is None or (given is None and sys.stdin.isatty()):
             raise UsageError('there is no prompt\nTry: streamfan run "Once upon a time"')
         given = _read_prompt()
     assert given is not None, "read by now"

@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import suppress
 from enum import IntEnum
 from math import inf
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from streamfan.report import SinkReport
     from streamfan.source import Request
 
+# From a signal to the end, and what of it the source has; the rest is for sinks to deliver what there is.
 _SIGNAL_DEADLINE = 10.0
+_SOURCE_SHARE = 0.5
 # How often the main thread looks whether there is still somebody to generate for.
 _LOOK = 0.1
 
@@ -57,7 +61,10 @@ class Session:
         self._fan = Fan()
         self._phase = "connecting"
         self._unreached: tuple[SinkReport, ...] = ()
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
+        # A plain queue and no Event or Condition: it takes news from a signal handler too, whatever that interrupted.
+        self._news: SimpleQueue[None] = SimpleQueue()
+        self._given_up = False
         self._may_generate = threading.Event()
         self._signal: signal.Signals | None = None
         self._deadline = inf
@@ -67,7 +74,9 @@ class Session:
     def run(self) -> int:
         """Run to the end, whatever that is, and return the exit code."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+            # What a shell has a background job ignore stays ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
         self._add_sinks()
         self._worker.start()
         for phase in ("connecting", "loading"):
@@ -76,12 +85,13 @@ class Session:
         # Not before the status line is gone: it would take the first text with it.
         self._may_generate.set()
         self._wait_while("generating")
+        self._given_up = self._phase != "over"
         with Draining(self._fan):
             self._fan.close()
         code = self._exit_code()
         show(self._fan.report, self._config.summary, code)
         self._say_what_failed()
-        if self._worker.is_alive():
+        if self._phase != "over":
             # A thread inside a model's native code does not survive the interpreter's own way of exiting.
             os._exit(code)
         return code
@@ -94,39 +104,63 @@ class Session:
 
     def _work(self) -> None:
         try:
-            self._unreached = tuple(report for report in self._fan.reach() if report.required and not report.left)
-            if self._unreached or self._signal is not None:
-                return
-            self._phase = "loading"
-            self._config.source.load(self._request)
-            self._phase = "generating"
-            self._may_generate.wait()
-            if self._signal is None:
-                self._config.source.run(self._fan, self._request)
-        except Exception as error:  # noqa: BLE001 - foreign code: a source's, a model's
-            self._error = error
+            self._take_steps()
+        except BaseException as error:  # noqa: BLE001 - foreign code: a source's, a model's, and SystemExit is no success
+            # A source that was given up has its outcome: what it still meets is that its streams have ended.
+            if not self._given_up:
+                self._error = error
+        finally:
+            self._enter("over")
+
+    def _take_steps(self) -> None:
+        unreached = tuple(report for report in self._fan.reach() if report.required and not report.left)
+        if self._signal is not None:
+            return
+        self._unreached = unreached
+        if unreached:
+            return
+        self._enter("loading")
+        self._config.source.load(self._request)
+        self._enter("generating")
+        self._may_generate.wait()
+        if self._signal is None:
+            self._config.source.run(self._fan, self._request)
+
+    def _enter(self, phase: str) -> None:
+        self._phase = phase
+        self._news.put(None)
 
     def _doing(self, phase: str) -> str:
         return f"loading {self._request.model or self._config.source.label}" if phase == "loading" else phase
 
     def _wait_while(self, phase: str) -> None:
-        while self._phase == phase and self._worker.is_alive() and monotonic() < self._deadline:
-            self._worker.join(_LOOK)
+        while self._phase == phase and monotonic() < self._deadline:
             if self._signal is not None and phase != "generating":
                 # Nothing was generated yet, so there is nothing to wait for.
                 return
-            if self._fan.deserted:
-                self._fan.cancel("every output was closed", by="streamfan")
+            with suppress(Empty):
+                self._news.get(timeout=_LOOK)
+            self._cancel_if_wanted()
+
+    def _cancel_if_wanted(self) -> None:
+        """Ask the source to stop if somebody wants that; on every look, for a stream may have been opened since."""
+        if self._signal is not None:
+            reason = "interrupted" if self._signal is signal.SIGINT else "terminated"
+            self._fan.cancel(reason, by=self._signal.name)
+        elif self._fan.deserted:
+            self._fan.cancel("every output was closed", by="streamfan")
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self._signal is not None:
             os._exit(128 + number)
         self._signal = signal.Signals(number)
-        self._deadline = monotonic() + _SIGNAL_DEADLINE
-        self._fan.cancel("interrupted" if number == signal.SIGINT else "terminated", by=self._signal.name)
+        self._deadline = monotonic() + _SOURCE_SHARE * _SIGNAL_DEADLINE
+        self._cancel_if_wanted()
         self._fan.expire(_SIGNAL_DEADLINE)
+        self._news.put(None)
         # Not `console.say`: the signal may have come in the middle of that.
-        os.write(2, b"\nstreamfan: stopping; once more to exit at once\n")
+        with suppress(OSError):
+            os.write(2, b"\nstreamfan: stopping; once more to exit at once\n")
 
     def _exit_code(self) -> int:
         report = self._fan.report
@@ -149,5 +183,7 @@ class Session:
         for stream in report.streams:
             if stream.error is not None and self._error is None:
                 console.say(f"Error: stream {stream.id!r} failed: {stream.error}")
-        for sink in self._unreached or report.failures:
-            console.say(f"Error: {sink}")
+        # Those not reached as they were then; the end may have told more about them.
+        failed = {sink.id: sink for sink in (*self._unreached, *(sink for sink in report.sinks if sink.failed))}
+        for sink in failed.values():
+            console.say(f"{'Error' if sink.required else 'Warning'}: {sink}")

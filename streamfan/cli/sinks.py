@@ -119,6 +119,6 @@ def _print(parts: Iterable[RenderableType]) -> None:
 def _console() -> Console:
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else _ENDLESS
+    width = None if sys.stdout is not None and sys.stdout.isatty() else _ENDLESS
     # Neither markup nor emoji codes: brackets and colons here are what they are.
     return Console(width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)

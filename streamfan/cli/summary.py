@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 from streamfan.cli import console
@@ -28,9 +27,9 @@ def show(report: Report, how: str | None, exit_code: int) -> None:
     """
     if how == "json":
         console.say(json.dumps({**report.to_dict(), "exit_code": exit_code}, ensure_ascii=False))
-    elif report.streams and (how == "table" or (how is None and sys.stderr.isatty())):
+    elif report.streams and (how == "table" or (how is None and console.on_terminal())):
         for stream in report.streams:
-            console.stderr().print(_table(stream, report))
+            console.draw(_table(stream, report))
 
 
 def _table(stream: StreamReport, report: Report) -> Table:
@@ -52,10 +51,11 @@ def _table(stream: StreamReport, report: Report) -> Table:
 
 
 def _title(stream: StreamReport) -> str:
-    parts = [f"{stream.id}: {stream.tokens} tokens"]
+    # Text that no tokenizer made has no tokens.
+    parts = [f"{stream.tokens:,} tokens"] if stream.tokens else []
     if stream.ttft is not None and stream.duration:
         parts.append(f"first after {stream.ttft:.2f} s, all in {stream.duration:.2f} s")
-    return visible(", ".join(parts))
+    return visible(f"{stream.id}: {', '.join(parts)}" if parts else stream.id)
 
 
 def _row(delivery: DeliveryReport, sink: SinkReport) -> tuple[str, str, str, str, str, str]:

@@ -14,7 +14,7 @@ from streamfan.detokenize.plan import Detokenizer, Plan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_REPLACEMENTS = (
+REPLACEMENTS = (
     (" .", "."),
     (" ?", "?"),
     (" !", "!"),
@@ -28,7 +28,7 @@ _REPLACEMENTS = (
 )
 
 # No pattern occurs or begins in a text without this: all of them begin with a space and go on with one of a few.
-_SUSPECT = re.compile(" (?:[" + re.escape("".join(sorted({pattern[1] for pattern, _ in _REPLACEMENTS}))) + r"]|\Z)")
+_SUSPECT = re.compile(" (?:[" + re.escape("".join(sorted({pattern[1] for pattern, _ in REPLACEMENTS}))) + r"]|\Z)")
 
 
 class Replacer:
@@ -68,7 +68,7 @@ class SpaceCleaner:
     __slots__ = ("_idle", "_replacers")
 
     def __init__(self) -> None:
-        self._replacers = [Replacer(pattern, replacement) for pattern, replacement in _REPLACEMENTS]
+        self._replacers = [Replacer(pattern, replacement) for pattern, replacement in REPLACEMENTS]
         self._idle = True
 
     def push(self, text: str) -> str:

@@ -5,24 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from streamfan.detokenize.cleanup import REPLACEMENTS
+
 if TYPE_CHECKING:
     from streamfan.detokenize.steps import Feed
 
-# In this order, each over the result of the one before. It is the decoder's own list, one entry longer than that of
-# transformers, and it sees one piece at a time, so nothing needs holding back.
-_CLEANUP = (
-    (" .", "."),
-    (" ?", "?"),
-    (" !", "!"),
-    (" ,", ","),
-    (" ' ", "'"),
-    (" n't", "n't"),
-    (" 'm", "'m"),
-    (" do not", " don't"),
-    (" 's", "'s"),
-    (" 've", "'ve"),
-    (" 're", "'re"),
-)
+# The decoder's own list, each over the result of the one before. It has one entry more than that of transformers, and
+# elsewhere than here, but what it replaces overlaps with no later one. It sees one piece at a time, so nothing needs
+# holding back.
+_CLEANUP = (*REPLACEMENTS, (" do not", " don't"))
 
 
 @dataclass(frozen=True, slots=True)

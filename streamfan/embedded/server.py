@@ -54,7 +54,8 @@ class Server:
     @property
     def url(self) -> str:
         """Where it listens, with the password."""
-        return f"redis://:{self._password}@{_HOST}:{self._port}/0"
+        # With the user's name: redis-cli takes what stands before the colon for one, also where nothing stands there.
+        return f"redis://default:{self._password}@{_HOST}:{self._port}/0"
 
     @property
     def description(self) -> str:

@@ -109,7 +109,9 @@ class TransformersSource(Source):
         try:
             streams = generation.streams
             generation.result()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # foreign code: one that raises SystemExit has failed as well
             if not streams:
                 raise SourceError(f"model {self._name!r} cannot generate: {first_line(error)}") from error
             # Its streams have ended with this error, so everybody who reads them knows.

@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import resource
-import signal
 import socket
 import subprocess
 import sys
@@ -15,28 +14,11 @@ import sys
 import pytest
 
 from streamfan.events import End, Start, Text, decode
-from tests.support.command import ILL_SINKS, TRACEBACK, Shell
+from tests.support.command import TRACEBACK, Shell, read_until
 from tests.support.distributions import Site
 from tests.support.receiver import Receiver, Reply, answer, redirect, silence
 
 QUICK = ("-o", "webhook.lane.max_elapsed=0.3s")
-
-
-def install_ill_sinks(shell: Shell) -> None:
-    Site(shell.site).install(
-        "streamfan-ill", code=ILL_SINKS, sinks=dict.fromkeys(("hung", "raising", "slow"), "streamfan_ill")
-    )
-
-
-def read_until(process: subprocess.Popen[bytes], text: bytes) -> bytes:
-    """Read standard output until `text` has come."""
-    assert process.stdout is not None
-    got = b""
-    while text not in got:
-        piece = os.read(process.stdout.fileno(), 65536)
-        assert piece, f"it ended too soon: {got!r}"
-        got += piece
-    return got
 
 
 def read_terminal(descriptor: int) -> str:
@@ -104,7 +86,7 @@ def test_text_arrives_while_the_source_still_writes(shell: Shell) -> None:
 
     process.stdin.write(b"first")
     process.stdin.flush()
-    read_until(process, b"first")
+    read_until(process.stdout, b"first")
     stdout, stderr = process.communicate(b" second", timeout=30)
 
     assert (process.returncode, stdout) == (0, b" second"), stderr
@@ -318,7 +300,7 @@ def test_webhook_gets_the_events_in_order(shell: Shell) -> None:
 
 
 def test_one_slow_one_raising_and_one_hung_sink_beside_two_healthy_ones(shell: Shell) -> None:
-    install_ill_sinks(shell)
+    shell.install_ill_sinks()
     text = "piece " * 500
 
     done = shell.stdin(
@@ -335,7 +317,7 @@ def test_one_slow_one_raising_and_one_hung_sink_beside_two_healthy_ones(shell: S
     assert "sink 'hung': write() has not returned" in done.stderr
 
 
-# Closed pipes and signals
+# Closed pipes, and the terminal
 
 
 def test_closed_stdout_leaves_the_other_sinks_going(shell: Shell) -> None:
@@ -363,59 +345,6 @@ def test_run_whose_every_output_was_closed_stops_its_source(shell: Shell) -> Non
     )
 
     assert (done.stdout, done.stderr) == (b"y\n141\n", b"")
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_first_signal_stops_the_source_and_keeps_the_text(shell: Shell, number: signal.Signals, code: int) -> None:
-    process = shell.start("run", "--source", "stdin", "-s", "file:out.jsonl", "-o", "file.format=jsonl")
-    assert process.stdin is not None
-    process.stdin.write(b"partial")
-    process.stdin.flush()
-    read_until(process, b"partial")
-
-    process.send_signal(number)
-    process.wait(30)
-
-    assert process.returncode == code
-    end = decode(shell.file("out.jsonl").splitlines()[-1])
-    assert isinstance(end, End)
-    assert (end.finish_reason, end.offset, end.complete) == ("cancelled", 7, True)
-    assert end.cancel is not None
-    assert end.cancel.by == number.name
-    process.communicate()
-
-
-def test_signal_sets_a_deadline_that_a_hung_sink_cannot_outlast(shell: Shell) -> None:
-    install_ill_sinks(shell)
-    process = shell.start("run", "--source", "stdin", "-s", "hung", "-s", "file:out.txt")
-    assert process.stdin is not None
-    process.stdin.write(b"partial")
-    process.stdin.flush()
-    read_until(process, b"partial")
-
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=25)  # the lane's own patience is 30 s and more
-
-    assert process.returncode == 130
-    assert b"sink 'hung'" in stderr
-    assert shell.file("out.txt") == "partial"
-
-
-def test_second_signal_exits_at_once(shell: Shell) -> None:
-    install_ill_sinks(shell)
-    process = shell.start("run", "--source", "stdin", "-s", "hung")
-    assert process.stdin is not None
-    assert process.stderr is not None
-    process.stdin.write(b"partial")
-    process.stdin.flush()
-    read_until(process, b"partial")
-
-    process.send_signal(signal.SIGINT)
-    assert b"stopping" in process.stderr.readline() + process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-
-    assert process.wait(5) == 130
-    process.communicate()
 
 
 def test_status_line_on_a_terminal_is_gone_before_the_first_text(shell: Shell) -> None:

@@ -354,6 +354,7 @@ def test_reuse_after_a_failure_that_no_with_has_seen_is_an_error_that_says_so(fa
     assert streamer.streams[0].finish_reason == "error"
 
 
+@pytest.mark.usefixtures("heeding_interrupts")
 def test_interrupt_cancels_and_leaves_the_text_so_far(fan: Fan) -> None:
     streamer = fan.streamer(tokenizer(), model=model(), skip_prompt=True)
     script = Script(encode(TEXT), at=lambda count: signal.raise_signal(signal.SIGINT) if count == 2 else None)

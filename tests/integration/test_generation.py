@@ -228,6 +228,7 @@ def test_result_waits_no_longer_than_it_is_told(fan: Fan) -> None:
     assert generation.result()[0].tolist() == [*encode(PROMPT), *encode("hello"), EOS]
 
 
+@pytest.mark.usefixtures("heeding_interrupts")
 def test_interrupt_cancels_and_is_raised_when_the_model_has_stopped(fan: Fan) -> None:
     main = threading.main_thread().ident
     assert main is not None
@@ -254,10 +255,11 @@ def test_interrupt_cancels_and_is_raised_when_the_model_has_stopped(fan: Fan) ->
 
 def test_program_that_is_interrupted_keeps_the_text_so_far() -> None:
     program = """
-import json, threading
+import json, signal, threading
 from streamfan import Fan
 from tests.support.scripted import Script, encode, model, tokenizer
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 cancelled = threading.Event()
 
 def at(count):
@@ -265,15 +267,15 @@ def at(count):
         cancelled.wait(30)
 
 script = [Script(encode("one two three four" * 9), at=at)]
-with Fan() as fan:
-    generation = fan.start(model(), tokenizer(), "The fox", logits_processor=script, max_new_tokens=60)
-    generation.streams[0].on_cancel(cancelled.set)
-    try:
+try:
+    with Fan() as fan:
+        generation = fan.start(model(), tokenizer(), "The fox", logits_processor=script, max_new_tokens=60)
+        generation.streams[0].on_cancel(cancelled.set)
         print("ready", flush=True)
         generation.result()
-    except KeyboardInterrupt:
-        stream = generation.streams[0]
-        print(json.dumps([stream.text, stream.finish_reason, tokenizer().decode(generation.result()[0])]))
+except KeyboardInterrupt:
+    stream = generation.streams[0]
+    print(json.dumps([stream.text, stream.finish_reason, tokenizer().decode(generation.result()[0])]))
 """
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -284,7 +286,8 @@ with Fan() as fan:
     assert ready == "ready\n"
     text, reason, whole = json.loads(output)
     assert reason == "cancelled"
-    assert whole == "The fox" + text
+    # Where the interrupt came before `result`, the model may have had one more token on its way.
+    assert whole.startswith("The fox" + text)
     assert process.returncode == 0
 
 

@@ -80,7 +80,9 @@ def test_commands_of_the_readme_read_what_the_sink_wrote(redis: RedisServer) -> 
         [*cli, *shlex.split(listing, comments=True)[1:]], check=True, capture_output=True, text=True
     ).stdout.split()
     reading = reading.replace("ID", id)
-    entries = subprocess.run([*cli, *shlex.split(reading, comments=True)[1:]], check=True, capture_output=True, text=True).stdout
+    entries = subprocess.run(
+        [*cli, *shlex.split(reading, comments=True)[1:]], check=True, capture_output=True, text=True
+    ).stdout
 
     assert id == stream.id
     assert '"text":"hello"' in entries

@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from textwrap import dedent, indent
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
+
+from tests.support.distributions import Site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +52,35 @@ ILL_SINKS = """
 """
 
 
+# A source as a stranger's plugin would bring it.
+PLUGIN_SOURCE = """\
+import sys, threading
+from streamfan import hookimpl
+from streamfan.source import Source
+
+def wait_for_ever():
+    # Not even the interpreter's end gets past this thread, as with one that is in native code.
+    thread = threading.Thread(target=threading.Event().wait, daemon=False)
+    thread.start()
+    thread.join()
+
+def wait_for_cancel(stream):
+    cancelled = threading.Event()
+    stream.on_cancel(cancelled.set)
+    cancelled.wait()
+
+class PluginSource(Source):
+    name = "{name}"
+    def load(self, request): ...
+    def run(self, fan, request): ...
+{body}
+
+@hookimpl
+def streamfan_sources():
+    return [PluginSource]
+"""
+
+
 class Shell:
     """Runs `streamfan` in a folder.
 
@@ -67,11 +99,17 @@ class Shell:
         """The environment that commands run in."""
         return {**os.environ, "PYTHONPATH": str(self.site), "COLUMNS": "120", **extra}
 
-    def start(self, *arguments: str, env: Mapping[str, str] | None = None, **streams: Any) -> subprocess.Popen[bytes]:
-        """Start `streamfan` with these arguments; its standard streams are pipes unless given."""
+    def start(
+        self, *arguments: str, env: Mapping[str, str] | None = None, script: str = 'exec "$@"', **streams: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start `streamfan` with these arguments; its standard streams are pipes unless given.
+
+        Args:
+            script: What the shell does that starts it, as `"$@"`.
+        """
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         return subprocess.Popen(
-            [sys.executable, "-m", "streamfan", *arguments],
+            ["sh", "-c", script, "sh", sys.executable, "-m", "streamfan", *arguments],
             cwd=self.folder,
             env=self.environ(env or {}),
             **{**pipes, **streams},
@@ -95,9 +133,30 @@ class Shell:
         """Run it with `text` as the generation."""
         return self.run("run", "--source", "stdin", *arguments, text=text, **more)
 
+    def install_ill_sinks(self) -> None:
+        """Install the sinks `hung`, `raising` and `slow`."""
+        names = ("hung", "raising", "slow")
+        Site(self.site).install("streamfan-ill", code=ILL_SINKS, sinks=dict.fromkeys(names, "streamfan_ill"))
+
+    def install_source(self, name: str, body: str) -> None:
+        """Install a source with these methods; see `PLUGIN_SOURCE` for what they can use."""
+        code = PLUGIN_SOURCE.format(name=name, body=indent(dedent(body), " " * 4))
+        Site(self.site).install(f"streamfan-{name}", code=code, sources={name: f"streamfan_{name}"})
+
     def file(self, name: str) -> str:
         """What a file in the folder holds."""
         return (self.folder / name).read_text(encoding="utf-8")
+
+
+def read_until(pipe: IO[bytes] | None, text: bytes) -> bytes:
+    """Read what comes until `text` has come."""
+    assert pipe is not None
+    got = b""
+    while text not in got:
+        piece = os.read(pipe.fileno(), 65536)
+        assert piece, f"it ended too soon: {got!r}"
+        got += piece
+    return got
 
 
 class Done:

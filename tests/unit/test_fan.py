@@ -462,6 +462,35 @@ def test_report_reads_well() -> None:
     ]
 
 
+def test_advice_comes_last() -> None:
+    with Fan(FailingSink(always("write", ValueError("broken\nTry: another")))) as fan, fan.open() as stream:
+        stream.write("text")
+
+    assert str(fan.report.sinks[0]) == "sink 'failing': ValueError: broken; 4 bytes not delivered\nTry: another"
+
+
+def test_deadline_that_comes_nearer_while_a_fan_closes_is_kept() -> None:
+    sink = GatedSink("write")
+    fan = Fan(sink)
+    with fan.open() as stream:
+        stream.write("text")
+    wait_for(sink.inside)
+    closing, closed = threading.Event(), threading.Event()
+
+    def close() -> None:
+        closing.set()
+        fan.close()
+        closed.set()
+
+    threading.Thread(target=close, daemon=True).start()
+    wait_for(closing)
+    fan.expire(0.1)
+
+    # The lane's own patience is 30 s.
+    wait_for(closed)
+    sink.gate.set()
+
+
 def test_observer_is_told_of_each_finished_stream_once_with_its_report() -> None:
     told: list[tuple[str, str, bool]] = []
 

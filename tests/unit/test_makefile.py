@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,32 @@ def test_missing_venv_is_named_as_a_system_package(tmp_path: Path) -> None:
 
     assert done.returncode != 0
     assert "apt-get install python3.12-venv" in done.stderr
+
+
+def test_missing_redis_server_is_named_before_anything_is_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = shutil.which("make")
+    assert program is not None
+    (tmp_path / "make").symlink_to(program)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    done = make("test", "ARGS=--version")
+
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[0] == (
+        "redis-server is missing, which the tests start. Try: apt-get install redis-server"
+    )
+
+
+def test_redis_server_on_the_path_is_enough(folder: Path) -> None:
+    server = folder / "redis-server"
+    server.touch(0o755)
+
+    done = make("redis")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("version", [(3, 10), (2, 7)])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent, SinkClosed, SinkError
 from streamfan.sinks.file.access import check_directory, directory_of, lock, refusal, unlock
+from streamfan.sinks.file.claims import claim, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,17 +36,21 @@ class AppendFile:
 
     Raises:
         Retryable: It cannot be opened now.
-        Permanent: It cannot be opened.
+        Permanent: It cannot be opened, or is open here already and not shared.
     """
 
     def __init__(self, path: Path, *, empty: bool = False, shared: bool = False, follow: bool = True) -> None:
         self._path = path
         try:
-            self._descriptor = _opened(path, empty=empty, shared=shared, follow=follow)
+            self._descriptor = _opened(path, shared=shared, follow=follow)
         except OSError as error:
             raise _not_opened(path, error, follow=follow) from error
-        self._regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        status = os.fstat(self._descriptor)
+        self._regular = stat.S_ISREG(status.st_mode)
+        self._file = (status.st_dev, status.st_ino)
         self._locking = self._regular and shared
+        if self._regular:
+            self._begin(empty=empty, shared=shared)
         self._at_line_start = True
 
     def append(self, data: bytes, *, own_line: bool = False) -> None:
@@ -68,10 +73,27 @@ class AppendFile:
         Raises:
             Permanent: The file system only now says that it could not store everything.
         """
+        if self._regular:
+            release(self._file)
         try:
             os.close(self._descriptor)
         except OSError as error:
             raise Permanent(f"{str(self._path)!r} may be incomplete: {error.strerror}") from error
+
+    def _begin(self, *, empty: bool, shared: bool) -> None:
+        if not claim(self._file, shared=shared):
+            os.close(self._descriptor)
+            raise Permanent(
+                f"{str(self._path)!r} is being written by another file sink of this program\n"
+                "Try: a path of its own, or the option format=jsonl for both"
+            )
+        # Not on opening: what another sink is writing must not be dropped.
+        if empty:
+            try:
+                os.ftruncate(self._descriptor, 0)
+            except OSError as error:
+                self.close()
+                raise refusal(self._path, "cannot be emptied", error.errno or errno.EIO) from error
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -124,12 +146,11 @@ class AppendFile:
         return True
 
 
-def _opened(path: Path, *, empty: bool, shared: bool, follow: bool) -> int:
+def _opened(path: Path, *, shared: bool, follow: bool) -> int:
     # Looking at the end needs reading; but a named pipe opened for both would never say that its reader is gone.
     reading = shared and (path.is_file() or not path.exists())
     flags = _FLAGS | (os.O_RDWR if reading else os.O_WRONLY)
-    flags |= (os.O_TRUNC if empty else 0) | (0 if follow else os.O_NOFOLLOW)
-    return os.open(path, flags, _MODE)
+    return os.open(path, flags | (0 if follow else os.O_NOFOLLOW), _MODE)
 
 
 def _not_opened(path: Path, error: OSError, *, follow: bool) -> SinkError:

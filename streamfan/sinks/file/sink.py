@@ -64,6 +64,8 @@ class FileSink(Sink):
 
     Format jsonl appends, also to what is there: any number of streams and programs at a time. A last line that a crash
     has left unfinished stays, and the next event begins on a new line: nothing that others wrote is ever removed.
+
+    Two sinks of one program share a file only if both append events to it; else the second fails.
     """
 
     name = "file"
@@ -129,11 +131,11 @@ class FileSink(Sink):
         self._leave(stream.id)
 
     def disconnect(self) -> None:
-        with ExitStack() as each:
-            for file in self._files.values():
-                each.callback(file.close)
-        self._files.clear()
         self._places.clear()
+        # Each is closed, also when closing another one says that it is incomplete.
+        with ExitStack() as each:
+            while self._files:
+                each.callback(self._files.popitem()[1].close)
 
     def _place(self, stream: StreamInfo) -> _Place:
         place = self._places.get(stream.id)

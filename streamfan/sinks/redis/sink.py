@@ -7,6 +7,7 @@ in the log what it was not told. Exactly once: `open` reads how much of the text
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -37,6 +38,10 @@ _LOCAL_TIMEOUT = 1.0
 _SLOW = 0.5
 _INDEX_LENGTH = 1000
 _HEARTBEAT = 5.0
+# How many streams at most are remembered. A lane that gives a stream up does not say so, and the one that was quiet
+# longest is forgotten; if it does come back, its text is sent again from the start, and what the log has is not stored
+# twice.
+_REMEMBERED = 16_384
 
 
 class RedisOptions(SinkOptions):
@@ -75,7 +80,7 @@ class RedisSink(Sink):
         super().__init__(target, options)
         self._address = _address(target)
         self._connection: Connection | None = None
-        self._logs: dict[tuple[str, int], Log] = {}
+        self._logs: OrderedDict[tuple[str, int], Log] = OrderedDict()
         self._resting_until = 0.0
         self._why = ""
 
@@ -101,6 +106,9 @@ class RedisSink(Sink):
         key = (stream.id, stream.attempt)
         again = key in self._logs
         self._logs[key] = log = self._log(stream)
+        self._logs.move_to_end(key)
+        if len(self._logs) > _REMEMBERED:
+            self._logs.popitem(last=False)
         last = log.open()
         self._list(stream, stream.time)
         # What is there before this sink has sent anything was brought by another one that has the same server.
@@ -169,8 +177,11 @@ class RedisSink(Sink):
         return Log(self._reach(), Names(self.options.prefix, stream.id), stream, limits)
 
     def _opened(self, stream: StreamInfo) -> Log | None:
-        log = self._logs.get((stream.id, stream.attempt))
-        return log if log is not None and log.usable else None
+        key = (stream.id, stream.attempt)
+        if key not in self._logs:
+            return None
+        self._logs.move_to_end(key)
+        return self._logs[key] if self._logs[key].usable else None
 
     def _list(self, stream: StreamInfo, time: datetime) -> None:
         key = index(self.options.prefix)

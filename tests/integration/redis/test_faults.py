@@ -183,6 +183,28 @@ def test_a_log_that_has_vanished_is_written_again_from_the_start(server: RedisSe
     assert [event["type"] for _, event in log_of(server.client)] == ["start", "text", "text", "end"]
 
 
+def test_a_stream_that_was_forgotten_and_comes_back_is_there_once(
+    server: RedisServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamfan.sinks.redis.sink._REMEMBERED", 2)
+    sink, stream = make(), info()
+    first, second = chunks(stream, "Once ", "upon")
+    sink.open(stream)
+    sink.write(first)
+    for number in range(9):
+        sink.open(info(f"given-up-{number}"))
+
+    with pytest.raises(Retryable):
+        sink.write(second)
+    held = sink.open(stream)
+    for chunk in (first, second):
+        sink.write(chunk)
+    sink.close(stream, ending(stream, "Once upon"))
+
+    assert held == 0
+    assert text_of(server.client) == "Once upon"
+
+
 def test_an_end_that_says_complete_is_not_written_where_text_is_missing(server: RedisServer, make: Make) -> None:
     sink, stream = make(), info()
     sink.open(stream)

