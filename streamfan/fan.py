@@ -59,8 +59,9 @@ class _Account:
 class Fan:
     """The lanes that one program publishes to.
 
-    Threads start at once; sinks connect in the background. As a context manager it waits for what `start` has begun, and
-    closes itself, which waits until everything is delivered. No method raises because of a sink: `report` says what became of each.
+    Threads start at once; sinks connect in the background. As a context manager it waits for what `start` has begun,
+    and closes itself, which waits until everything is delivered. No method raises because of a sink: `report` says what
+    became of each.
 
     Args:
         sinks: Specifications ("file:answer.txt"), `Sink` objects, or callables `(text, end)`.

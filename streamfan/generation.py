@@ -191,7 +191,7 @@ def _tokenized(inputs: Any, tokenizer: Any, model: Any) -> Any:
         return model_inputs(tokenizer(inputs, return_tensors="pt", padding=True), model)
     if not (isinstance(inputs, Mapping) or hasattr(inputs, "shape")):
         raise UsageError(
-            f"inputs are {type(inputs).__name__}, expected text, a list of texts, a tensor, or what a tokenizer returns\n"
+            f"inputs are {type(inputs).__name__}, expected text, texts, a tensor, or what a tokenizer returns\n"
             'Try: tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")'
         )
     return inputs
