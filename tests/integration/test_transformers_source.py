@@ -209,9 +209,12 @@ def test_cancelled_run_stops_within_two_tokens(folder: Folder, monkeypatch: pyte
     assert 2 <= stream.tokens <= 4
 
 
-def test_model_that_fails_ends_its_stream_with_the_error(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), SystemExit("out of memory")], ids=repr)
+def test_model_that_fails_ends_its_stream_with_the_error(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
     def broken(self: Any, *args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError("out of memory")
+        raise error
 
     monkeypatch.setattr(LlamaForCausalLM, "forward", broken)
 
