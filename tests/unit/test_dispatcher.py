@@ -199,6 +199,16 @@ def test_call_is_made_soon_and_once() -> None:
         assert calls == ["first"]
 
 
+def test_call_that_raises_does_not_end_the_thread() -> None:
+    with dispatching() as dispatcher:
+        called = threading.Event()
+        dispatcher.call_soon(lambda: 1 // 0)
+
+        dispatcher.call_soon(called.set)
+
+        wait_for(called)
+
+
 def test_stop_makes_the_calls_that_are_left() -> None:
     called = threading.Event()
     with dispatching() as dispatcher:

@@ -401,6 +401,22 @@ def test_lane_is_well_again_when_a_later_stream_is() -> None:
     assert states == [State.FAILED, State.OK]
 
 
+def test_lane_is_degraded_while_a_stream_waits_for_its_retry() -> None:
+    sink = FailingSink(first(1, "write", Retryable("busy", after=3600)))
+    fan = Fan()
+    fan.add(sink, lane=LaneOptions(max_elapsed=7200))
+    with fan.open() as stream, fan.open() as other:
+        stream.write("text")
+        wait_for(sink.troubled)
+        other.write("served after the failure was noted")
+        wait_for(sink.written)
+
+        report = fan.report.sinks[0]
+
+    assert (report.state, report.trouble) == (State.DEGRADED, "write() failed, trying again: busy")
+    fan.close(timeout=0.1)
+
+
 def test_lane_serves_its_other_streams_while_one_waits_for_its_retry() -> None:
     class Picky(MemorySink):
         def write(self, chunk: Chunk) -> None:
