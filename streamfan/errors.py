@@ -15,7 +15,14 @@ StreamfanError
 ├── SourceError               no text can be had from this source
 ├── StreamError
 │   ├── StreamEnded           the stream has an outcome already
-│   └── StreamFailed          the stream ended with an error
+│   ├── StreamFailed          the stream ended with an error
+│   ├── StreamNotFound        there is no such stream to read
+│   ├── ProducerLost          the stream has no end, and nobody is left to write one
+│   ├── HistoryTrimmed        text that a reader should get next is not there any more
+│   ├── Restarted             a later attempt has taken the place of the one that was read
+│   ├── TextAltered           the text that was read is not the producer's
+│   └── CancelRefused         the producer hears no request to stop, or not this one
+├── ServerUnreachable         nobody answers where streams are to be read from
 ├── StreamerMisuse            put() and end() in an order that cannot be honoured
 ├── WireError                 bytes that are no event of a version this reader knows
 └── SinksFailed               a required sink was not given everything
@@ -118,6 +125,75 @@ class StreamFailed(StreamError):
         self.stream = stream
         self.kind = kind
         self.message = message
+
+
+class StreamNotFound(StreamError, LookupError):
+    """There is no such stream to read: it never was, or was forgotten."""
+
+
+class ProducerLost(StreamError):
+    """The stream has no end, and its producer has not shown for long that it lives.
+
+    Reading can be taken up again, from where it was.
+
+    Args:
+        stream: The stream's id.
+        offset: UTF-8 bytes of its text that were read.
+        lease: Seconds within which a producer has to show that it lives.
+    """
+
+    def __init__(self, stream: str, offset: int, lease: float) -> None:
+        super().__init__(
+            f"stream {stream!r} has no end after {offset:,} bytes: "
+            f"its producer has not shown for {lease:g} s that it lives"
+        )
+        self.stream = stream
+        self.offset = offset
+        self.lease = lease
+
+
+class HistoryTrimmed(StreamError):
+    """Text that a reader should get next is not there any more; reading can be taken up again, after the hole.
+
+    Args:
+        stream: The stream's id.
+        offset: Where the hole begins: UTF-8 bytes of text that were read.
+        end: Where it ends.
+    """
+
+    def __init__(self, stream: str, offset: int, end: int) -> None:
+        super().__init__(f"stream {stream!r} lacks its text from byte {offset:,} to byte {end:,}")
+        self.stream = stream
+        self.offset = offset
+        self.end = end
+
+
+class Restarted(StreamError):
+    """A later attempt has taken the place of the one that was read; reading can be taken up again, at its start.
+
+    Args:
+        stream: The stream's id.
+        attempt: The attempt that was read.
+        newer: The one that there is now.
+    """
+
+    def __init__(self, stream: str, attempt: int, newer: int) -> None:
+        super().__init__(f"stream {stream!r} was started again: attempt {newer} has taken the place of {attempt}")
+        self.stream = stream
+        self.attempt = attempt
+        self.newer = newer
+
+
+class TextAltered(StreamError):
+    """The text that was read is not the producer's: their sha256 differ."""
+
+
+class CancelRefused(StreamError):
+    """The producer hears no request to stop, or not this one."""
+
+
+class ServerUnreachable(StreamfanError, ConnectionError):
+    """Nobody answers where streams are to be read from."""
 
 
 class StreamerMisuse(StreamfanError, RuntimeError):

@@ -37,15 +37,23 @@ class Names:
 
     @property
     def lease(self) -> str:
-        """A string that expires: set while the producer lives."""
+        """A string that expires, a `Lease`: set while the producer lives."""
         return self._name("lease")
+
+    @property
+    def cancel(self) -> str:
+        """A string, a `CancelRequest`: what a consumer asks of the producer, until the end event answers it."""
+        return self._name("cancel")
 
     def _name(self, part: str) -> str:
         return f"{self.prefix}:{{{self.stream}}}:{part}"
 
 
 def index(prefix: str) -> str:
-    """The recent streams: a sorted set of ids, by the time in Unix milliseconds of the last that is known of each."""
+    """The recent streams: a sorted set of ids, by the time in Unix milliseconds of the last that is known of each.
+
+    Also the name of a channel: the id of each stream, once the index has it.
+    """
     return f"{prefix}:streams"
 
 
