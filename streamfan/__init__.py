@@ -11,16 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from streamfan.errors import (
+        CancelRefused,
+        HistoryTrimmed,
         Permanent,
+        ProducerLost,
+        Restarted,
         Retryable,
+        ServerError,
+        ServerRefused,
+        ServerUnreachable,
         SinkClosed,
         SinksFailed,
         StreamEnded,
         StreamFailed,
         StreamfanError,
+        StreamNotFound,
+        TextAltered,
         UsageError,
     )
-    from streamfan.events import Chunk, End, Start, StreamInfo, Text
+    from streamfan.events import Chunk, End, Event, Start, StreamInfo, Text
     from streamfan.fan import Fan
     from streamfan.generation import Generation
     from streamfan.options import LaneOptions
@@ -30,21 +39,31 @@ if TYPE_CHECKING:
     from streamfan.sinks.callback import Callback
     from streamfan.stream import Stream
     from streamfan.streamer import Streamer
+    from streamfan.subscriber import AsyncSubscription, Subscription, asubscribe, subscribe
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "streamfan.errors": (
+        "CancelRefused",
+        "HistoryTrimmed",
         "Permanent",
+        "ProducerLost",
+        "Restarted",
         "Retryable",
+        "ServerError",
+        "ServerRefused",
+        "ServerUnreachable",
         "SinkClosed",
         "SinksFailed",
         "StreamEnded",
         "StreamFailed",
+        "StreamNotFound",
         "StreamfanError",
+        "TextAltered",
         "UsageError",
     ),
-    "streamfan.events": ("Chunk", "End", "Start", "StreamInfo", "Text"),
+    "streamfan.events": ("Chunk", "End", "Event", "Start", "StreamInfo", "Text"),
     "streamfan.fan": ("Fan",),
     "streamfan.generation": ("Generation",),
     "streamfan.options": ("LaneOptions",),
@@ -54,21 +73,31 @@ _HOMES = {
     "streamfan.sinks.callback": ("Callback",),
     "streamfan.stream": ("Stream",),
     "streamfan.streamer": ("Streamer",),
+    "streamfan.subscriber": ("AsyncSubscription", "Subscription", "asubscribe", "subscribe"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AsyncSink",
+    "AsyncSubscription",
     "Callback",
+    "CancelRefused",
     "Chunk",
     "Delivery",
     "End",
+    "Event",
     "Fan",
     "Generation",
+    "HistoryTrimmed",
     "LaneOptions",
     "Permanent",
+    "ProducerLost",
     "Report",
+    "Restarted",
     "Retryable",
+    "ServerError",
+    "ServerRefused",
+    "ServerUnreachable",
     "Sink",
     "SinkClosed",
     "SinkOptions",
@@ -78,11 +107,16 @@ __all__ = [
     "StreamEnded",
     "StreamFailed",
     "StreamInfo",
+    "StreamNotFound",
     "Streamer",
     "StreamfanError",
+    "Subscription",
     "Text",
+    "TextAltered",
     "UsageError",
+    "asubscribe",
     "hookimpl",
+    "subscribe",
 ]
 
 

@@ -22,7 +22,9 @@ StreamfanError
 │   ├── Restarted             a later attempt has taken the place of the one that was read
 │   ├── TextAltered           the text that was read is not the producer's
 │   └── CancelRefused         the producer hears no request to stop, or not this one
-├── ServerUnreachable         nobody answers where streams are to be read from
+├── ServerError               streams cannot be read from where they should be
+│   ├── ServerUnreachable     nobody answers there
+│   └── ServerRefused         whoever answers there refuses
 ├── StreamerMisuse            put() and end() in an order that cannot be honoured
 ├── WireError                 bytes that are no event of a version this reader knows
 └── SinksFailed               a required sink was not given everything
@@ -192,8 +194,16 @@ class CancelRefused(StreamError):
     """The producer hears no request to stop, or not this one."""
 
 
-class ServerUnreachable(StreamfanError, ConnectionError):
+class ServerError(StreamfanError):
+    """Streams cannot be read from where they should be."""
+
+
+class ServerUnreachable(ServerError, ConnectionError):
     """Nobody answers where streams are to be read from."""
+
+
+class ServerRefused(ServerError, PermissionError):
+    """Whoever answers where streams are to be read from refuses: a password, a command, another kind of server."""
 
 
 class StreamerMisuse(StreamfanError, RuntimeError):

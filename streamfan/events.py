@@ -6,12 +6,13 @@ The length of everything is counted in UTF-8 bytes, never in characters: an offs
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from streamfan.errors import WireError
+from streamfan.errors import UsageError, WireError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,26 @@ VERSION = 1
 
 FinishReason = Literal["stop", "length", "cancelled", "error"]
 """How a stream ended: OpenAI's terms, plus `cancelled` and `error`."""
+
+
+_STREAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def is_stream_id(id: str) -> bool:
+    """Whether a stream may be called `id`."""
+    return _STREAM_ID.fullmatch(id) is not None
+
+
+def check_stream_id(id: str) -> None:
+    """Refuse what no stream may be called.
+
+    Raises:
+        UsageError: `id` is malformed.
+    """
+    if not is_stream_id(id):
+        raise UsageError(
+            f"stream id {id!r} is malformed, expected 1 to 64 letters, digits, '-' or '_', first a letter or digit"
+        )
 
 
 def now() -> datetime:

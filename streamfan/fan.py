@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import secrets
 import threading
 import weakref
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from streamfan import lifetime
 from streamfan.dispatcher import Dispatcher
 from streamfan.errors import UsageError
-from streamfan.events import StreamInfo, now
+from streamfan.events import StreamInfo, check_stream_id, now
 from streamfan.generation import Generation
 from streamfan.lane import Lane
 from streamfan.observers import Observers
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from streamfan.streamer.specials import TokenIds
 
 _REMEMBERED = 1_000
-_STREAM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # A part of any deadline is kept for closing files and connections.
 _CLOSING_SHARE = 0.2
 _LONGEST_CLOSING = 1.0
@@ -191,10 +189,8 @@ class Fan:
             UsageError: A malformed id or attempt, or the fan is closed.
         """
         self._check_usable()
-        if id is not None and not _STREAM_ID.fullmatch(id):
-            raise UsageError(
-                f"stream id {id!r} is malformed, expected 1 to 64 letters, digits, '-' or '_', first a letter or digit"
-            )
+        if id is not None:
+            check_stream_id(id)
         if attempt is not None and attempt < 1:
             raise UsageError(f"attempt {attempt} of stream {id!r} is too small, expected 1 or more")
         info = StreamInfo(

@@ -25,6 +25,7 @@ BROKEN_PIPE = 141
 # With its help here, so that showing what commands there are imports none of them.
 _COMMANDS = {
     "run": "Generate text from PROMPT, live, to stdout and to every --sink.",
+    "tail": "Follow a stream from another process; list streams, or stop one.",
     "sinks": "Show which sinks are installed, or all about one.",
 }
 

@@ -80,13 +80,18 @@ class Connection:
 
     def pipeline(self, *commands: tuple[Argument, ...]) -> list[Any]:
         """Send all commands at once and return their answers; one that is refused does not stop the others."""
+        answers = self.answers(*commands)
+        for answer in answers:
+            if isinstance(answer, SinkError):
+                raise answer
+        return answers
+
+    def answers(self, *commands: tuple[Argument, ...]) -> list[Any]:
+        """The same as `pipeline`, with the error that each refused command has met in the place of its answer."""
         if not self.alive:
             raise Unreachable(f"Redis at {self.address}: the connection was lost")
         answers: list[Any] = self._call(lambda: self._exchange(commands))
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise sorted_error(answer, self.address) from None
-        return answers
+        return [sorted_error(answer, self.address) if isinstance(answer, Exception) else answer for answer in answers]
 
     def close(self) -> None:
         """Hang up; never raises."""

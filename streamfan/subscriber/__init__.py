@@ -1,0 +1,78 @@
+"""Reading streams that other programs write to Redis: from the start, live, to the end, whatever happens in between."""
+
+from __future__ import annotations
+
+from streamfan.errors import MissingExtra, UsageError
+from streamfan.redis.address import Address
+from streamfan.subscriber.reading import Wanted
+from streamfan.subscriber.subscription import AsyncSubscription, Subscription
+
+__all__ = ["AsyncSubscription", "Subscription", "asubscribe", "subscribe"]
+
+
+def subscribe(
+    url: str,
+    stream: str | None = None,
+    *,
+    offset: int = 0,
+    events: bool = False,
+    wait: float = 0.0,
+    prefix: str = "streamfan",
+    token: str | None = None,
+) -> Subscription:
+    """Read a stream that another program writes to Redis: its history first, then live, to its end.
+
+    The text comes in order, once, without gaps: what a channel misses, a restart of the server interrupts, or a slow
+    reader leaves, is read from the log. Where that cannot be, an error says so; after most of them iterating goes on
+    where it was. All subscriptions of a process share one thread and its connections. Leaving one cancels nothing.
+
+    Args:
+        url: The Redis, "redis://...", "rediss://..." or "unix://...".
+        stream: The stream's id. None: every stream that begins from now on, one after the other.
+        offset: UTF-8 bytes of the text to leave out: what was read before. Where it is 0 the text is compared with the
+            producer's sha256 at the end.
+        events: Give `Start`, `Text` and `End` events instead of text; then a failed stream raises nothing.
+        wait: Seconds to wait for a stream that is not there yet, or for a server.
+        prefix: What the sink was told to begin its keys with.
+        token: What the producer wants to be shown before it stops.
+
+    Raises, at the call:
+        UsageError: A malformed URL, id or offset.
+
+    Raises, while iterating:
+        StreamFailed: The stream ended with the producer's error.
+        StreamNotFound: There is no such stream, or it has vanished.
+        ProducerLost: Nobody is left to write the rest.
+        HistoryTrimmed: The log has lost what was to come next.
+        Restarted: Another attempt has begun.
+        TextAltered: What was read is not what the producer wrote.
+        ServerUnreachable: Nobody answers, at first or for a minute.
+        ServerRefused: A wrong password, no permission, or no Redis.
+    """
+    return Subscription(_wanted(url, stream, offset, events, wait, prefix, token), stream, offset)
+
+
+def asubscribe(
+    url: str,
+    stream: str | None = None,
+    *,
+    offset: int = 0,
+    events: bool = False,
+    wait: float = 0.0,
+    prefix: str = "streamfan",
+    token: str | None = None,
+) -> AsyncSubscription:
+    """The same as `subscribe`, for `async for`; to be called where an event loop runs, or before."""
+    return AsyncSubscription(_wanted(url, stream, offset, events, wait, prefix, token), stream, offset)
+
+
+def _wanted(
+    url: str, stream: str | None, offset: int, events: bool, wait: float, prefix: str, token: str | None
+) -> Wanted:
+    try:
+        import redis  # noqa: F401 - only whether it is there
+    except ImportError:
+        raise MissingExtra("subscribe()", "redis", "redis") from None
+    if stream is None and offset:
+        raise UsageError("an offset belongs to one stream\nTry: subscribe(url, stream, offset=...)")
+    return Wanted(address=Address(url), prefix=prefix, events=events, wait=wait, token=token)

@@ -1,0 +1,99 @@
+"""The channels that are listened to: one connection to each server that has some of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from streamfan.redis.connection import Unreachable
+from streamfan.redis.doorbell import Doorbell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streamfan.redis.address import Address
+
+# A server of which nothing is heard for so long is asked whether it is there, and has as long for its answer.
+_QUIET = 2.0
+
+
+class _Ear:
+    def __init__(self, doorbell: Doorbell) -> None:
+        self.doorbell = doorbell
+        self.heard_at = monotonic()
+        self.asked = False
+
+
+class Ears:
+    """The channels that are listened to. For one thread; raises a `SinkError` when a connection is lost."""
+
+    def __init__(self) -> None:
+        self._ears: dict[tuple[Address, bool], _Ear] = {}
+        self._channels: dict[str, tuple[Address, bool]] = {}
+        # Requests to listen that are not acknowledged. A channel that was left and asked for again has two, and only
+        # the second means that nothing is missed.
+        self._unanswered: Counter[str] = Counter()
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What `select` can wait for."""
+        return [ear.doorbell.fileno() for ear in self._ears.values()]
+
+    @property
+    def pending(self) -> bool:
+        """Whether something has come that `select` does not see any more."""
+        return any(ear.doorbell.buffered for ear in self._ears.values())
+
+    def listen(self, channel: str, address: Address, *, sharded: bool) -> None:
+        """Ask the server at `address` for what is published on `channel`."""
+        place = (address, sharded)
+        if place not in self._ears:
+            self._ears[place] = _Ear(Doorbell(address, sharded=sharded))
+        self._channels[channel] = place
+        self._unanswered[channel] += 1
+        self._ears[place].doorbell.subscribe(channel)
+
+    def ignore(self, channel: str) -> None:
+        """Listen to `channel` no more."""
+        place = self._channels.pop(channel, None)
+        if place is not None:
+            self._ears[place].doorbell.unsubscribe(channel)
+
+    def messages(self) -> Iterator[tuple[str, str, bytes]]:
+        """What has come, without waiting: its kind, the channel, and the data; see `Doorbell.messages`."""
+        for ear in self._ears.values():
+            for message in ear.doorbell.messages():
+                ear.heard_at, ear.asked = monotonic(), False
+                if message[0] != "subscribed" or self._is_last(message[1]):
+                    yield message
+
+    def _is_last(self, channel: str) -> bool:
+        self._unanswered[channel] -= 1
+        if self._unanswered[channel] > 0:
+            return False
+        del self._unanswered[channel]
+        return channel in self._channels
+
+    def check(self) -> None:
+        """Ask servers of which nothing is heard whether they are there.
+
+        Raises:
+            Unreachable: One has not answered.
+        """
+        now = monotonic()
+        for (address, _), ear in self._ears.items():
+            if now - ear.heard_at < _QUIET:
+                continue
+            if ear.asked:
+                raise Unreachable(f"Redis at {address}: no answer for {now - ear.heard_at:.1f} s")
+            ear.doorbell.ping()
+            ear.heard_at, ear.asked = now, True
+
+    def close(self) -> None:
+        """Hang up everywhere; nothing is listened to any more."""
+        for ear in self._ears.values():
+            ear.doorbell.close()
+        self._ears.clear()
+        self._channels.clear()
+        self._unanswered.clear()

@@ -1,0 +1,75 @@
+"""What a server holds of a stream: the commands that ask for it, and what their answers mean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from streamfan.events import End, decode
+from streamfan.redis.lease import Lease
+from streamfan.redis.names import EntryId
+from streamfan.subscriber.watch import Look
+
+if TYPE_CHECKING:
+    from streamfan.redis.connection import Argument
+    from streamfan.redis.names import Names
+
+PAGE = 128
+"""Entries of a log that are asked for at once."""
+
+DEFAULT_LEASE = 20.0
+"""Seconds that a lease lasts where its producer has not said it."""
+
+Command = tuple["Argument", ...]
+
+
+def newest(names: Names) -> Command:
+    """Asks for the last entry of the log."""
+    return ("XREVRANGE", names.log, "+", "-", "COUNT", 1)
+
+
+def page(names: Names, start: str) -> Command:
+    """Asks for the entries from `start` on, as many as fit in a page."""
+    return ("XRANGE", names.log, start, "+", "COUNT", PAGE)
+
+
+def look(names: Names) -> tuple[Command, ...]:
+    """Asks for all that `seen` wants to know."""
+    # The lease first: a producer that gives it back has written the end before.
+    return (
+        ("GET", names.lease),
+        ("PTTL", names.lease),
+        ("XREVRANGE", names.attempt, "+", "-", "COUNT", 1),
+        newest(names),
+    )
+
+
+def entries(answer: Any) -> list[tuple[EntryId, bytes]]:
+    """The entries of a log in an answer, each with its event as it is."""
+    return [(EntryId.parse(id), _field(fields, b"event") or b"") for id, fields in answer]
+
+
+def seen(lease: bytes | None, remaining: int, attempt: Any, last: Any) -> Look:
+    """What the answers to `look` say."""
+    held = None if lease is None else Lease.decode(lease)
+    said = _field(attempt[0][1], b"lease") if attempt else None
+    found = entries(last)
+    return Look(
+        lease=held,
+        # Somebody may have made it one that does not expire.
+        remaining=max(remaining, 0) / 1000 if remaining != -1 or held is None else held.seconds,
+        lease_time=held.seconds if held is not None else _seconds(said),
+        last=found[0][0] if found else None,
+        ended=bool(found) and isinstance(decode(found[0][1]), End),
+    )
+
+
+def _field(fields: list[bytes], name: bytes) -> bytes | None:
+    """The value of a field in an entry, which is names and values by turns."""
+    return next((value for key, value in zip(fields[::2], fields[1::2], strict=False) if key == name), None)
+
+
+def _seconds(said: bytes | None) -> float:
+    try:
+        return float(said) if said is not None else DEFAULT_LEASE
+    except ValueError:
+        return DEFAULT_LEASE

@@ -1,0 +1,223 @@
+"""The one thread of this process that reads from a Redis, for however many subscriptions.
+
+It has one connection that hears channels and one that reads logs, to each server that there is.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import threading
+from collections import deque
+from concurrent.futures import Future
+from contextlib import suppress
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from streamfan.errors import Retryable, ServerRefused, ServerUnreachable, SinkError, StreamfanError
+from streamfan.redis.names import Names
+from streamfan.redis.servers import Servers
+from streamfan.retry import Backoff
+from streamfan.subscriber.ears import Ears
+from streamfan.subscriber.roll import Roll
+from streamfan.subscriber.stopping import Stop, ask
+from streamfan.subscriber.watches import Watches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamfan.errors import ServerError
+    from streamfan.redis.address import Address
+    from streamfan.subscriber.arrivals import Arrivals
+    from streamfan.subscriber.reader import Reader
+
+log = logging.getLogger("streamfan.subscriber")
+
+# How long a server may be away before those who read are told.
+_PATIENCE = 60.0
+# How long the thread stays when there is nothing to read.
+_IDLE = 2.0
+_LONGEST_SLEEP = 1.0
+
+
+class Hub:
+    """Reads from the server at `address`, or from its cluster, what begins with `prefix`.
+
+    What subscriptions call returns at once, and may be called from any thread.
+
+    Args:
+        leave: Asked, on the hub's thread, when there was nothing to read for a while; True ends the thread.
+    """
+
+    def __init__(self, address: Address, prefix: str, leave: Callable[[Hub], bool]) -> None:
+        self._address = address
+        self._prefix = prefix
+        self._leave = leave
+        self._servers = Servers(address)
+        self._ears = Ears()
+        self._watches = Watches(self._servers, self._ears, prefix)
+        self._roll = Roll(self._servers, self._ears, prefix)
+        self._orders: deque[Callable[[], object]] = deque()
+        self._alarm, self._ringer = socket.socketpair()
+        for end in (self._alarm, self._ringer):
+            end.setblocking(False)
+        # Since when there has been contact without a break; None while there is none.
+        self._contact: float | None = None
+        self._reached = False
+        self._next_try = 0.0
+        self._backoff = Backoff(_PATIENCE)
+        self._idle_since = inf
+        # daemon: a subscription that nobody closes must not keep the interpreter alive.
+        self._thread = threading.Thread(target=self._run, name="streamfan-subscriber", daemon=True)
+        self._thread.start()
+
+    # What subscriptions call
+
+    def read(self, reader: Reader, patience: float) -> None:
+        """Read for `reader` until it has its end or its error; wait for `patience` seconds for its stream."""
+        self._order(lambda: self._watches.add(reader, patience))
+
+    def leave(self, reader: Reader) -> None:
+        """Read for `reader` no more."""
+        self._order(lambda: self._watches.remove(reader))
+
+    def make_room(self, reader: Reader) -> None:
+        """The mailbox of `reader` was emptied."""
+        self._order(lambda: self._watches.make_room(reader))
+
+    def attend(self, arrivals: Arrivals) -> None:
+        """Tell `arrivals` of every stream that begins from now on."""
+        self._order(lambda: self._roll.add(arrivals))
+
+    def dismiss(self, arrivals: Arrivals) -> None:
+        """Tell `arrivals` no more."""
+        self._order(lambda: self._roll.remove(arrivals))
+
+    def stop(self, stream: str, stop: Stop) -> Future[None]:
+        """Ask the producer of `stream` to stop; the future says whether the request was left for it."""
+        future: Future[None] = Future()
+        self._order(lambda: self._ask(stream, stop, future))
+        return future
+
+    @property
+    def has_orders(self) -> bool:
+        """Whether there is something that the thread has not heard of yet."""
+        return bool(self._orders)
+
+    def _order(self, order: Callable[[], object]) -> None:
+        # No lock: the garbage collector calls `leave` wherever it happens to be at work.
+        self._orders.append(order)
+        with suppress(OSError):
+            self._ringer.send(b"!")
+
+    # What happens on the hub's thread
+
+    def _run(self) -> None:
+        while not self._may_end():
+            try:
+                self._turn()
+            except SinkError as error:
+                self._lost(error)
+            except Exception as error:  # a fault of this package: nobody is to wait for ever because of it
+                log.exception("reading from Redis at %s failed", self._address)
+                self._hang_up()
+                self._give_up(StreamfanError(f"reading from Redis at {self._address} failed: {error!r}"))
+        self._hang_up()
+
+    @property
+    def _idle(self) -> bool:
+        return not (self._watches or self._roll or self._orders)
+
+    def _may_end(self) -> bool:
+        self._idle_since = min(self._idle_since, monotonic()) if self._idle else inf
+        return monotonic() >= self._idle_since + _IDLE and self._leave(self)
+
+    def _turn(self) -> None:
+        while self._orders:
+            self._orders.popleft()()
+        now = monotonic()
+        if now < self._next_try or self._idle:
+            self._sleep([], min(_IDLE, self._next_try - now) if now < self._next_try else _IDLE)
+            return
+        contact = self._reach()
+        self._watches.listen()
+        self._watches.read()
+        self._watches.scan(contact)
+        self._roll.call()
+        # A turn that went well: the server is there.
+        self._backoff.reset()
+        self._sleep(self._ears.descriptors, min(self._watches.next_at, self._roll.next_at) - monotonic())
+        self._hear()
+
+    def _reach(self) -> float:
+        if self._contact is None:
+            self._servers.at(Names(self._prefix, "").log)
+            self._contact, self._reached = monotonic(), True
+        return self._contact
+
+    def _sleep(self, descriptors: list[int], seconds: float) -> None:
+        if self._orders or self._ears.pending:
+            return
+        waiting = select.poll()
+        for descriptor in (self._alarm.fileno(), *descriptors):
+            waiting.register(descriptor, select.POLLIN)
+        waiting.poll(max(0.0, min(seconds, _LONGEST_SLEEP)) * 1000)
+        with suppress(BlockingIOError):
+            self._alarm.recv(4096)
+
+    def _hear(self) -> None:
+        for kind, channel, data in self._ears.messages():
+            if kind == "message":
+                self._watches.hear(channel, data)
+                self._roll.hear(channel, data)
+            elif kind == "subscribed":
+                self._watches.acknowledged(channel)
+                self._roll.acknowledged(channel)
+            elif kind == "moved":
+                raise Retryable(f"Redis at {self._address}: channel {channel!r} is at another server now")
+        self._ears.check()
+
+    def _ask(self, stream: str, stop: Stop, future: Future[None]) -> None:
+        names = Names(self._prefix, stream)
+        try:
+            ask(self._servers.at(names.log), names, stop)
+        except SinkError as error:
+            future.set_exception(_told(error))
+        except StreamfanError as error:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    # When the server is away
+
+    def _lost(self, error: SinkError) -> None:
+        self._hang_up()
+        self._watches.deafen()
+        self._roll.deafen()
+        log.debug("Redis at %s is lost: %s", self._address, error)
+        now = monotonic()
+        self._next_try = self._backoff.next_try(error, now, inf) or 0.0
+        if not self._next_try:
+            self._give_up(_told(error))
+        elif not self._reached:
+            # A wrong address is to be told at once.
+            self._watches.fail(_told(error), impatient=True)
+            self._roll.fail(_told(error))
+
+    def _give_up(self, error: StreamfanError) -> None:
+        self._watches.fail(error)
+        self._roll.fail(error)
+        self._backoff.reset()
+
+    def _hang_up(self) -> None:
+        self._contact = None
+        self._ears.close()
+        self._servers.close()
+        self._servers.forget()
+
+
+def _told(error: SinkError) -> ServerError:
+    """An error of a connection, as a reader is told."""
+    return (ServerUnreachable if isinstance(error, Retryable) else ServerRefused)(str(error))

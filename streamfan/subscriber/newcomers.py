@@ -1,0 +1,143 @@
+"""The reading of every stream that begins, one after the other."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING
+
+from streamfan.errors import HistoryTrimmed, Restarted, StreamError, UsageError
+from streamfan.subscriber import hubs
+from streamfan.subscriber.arrivals import Arrivals
+from streamfan.subscriber.reading import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from streamfan.events import End, Event, Start
+    from streamfan.subscriber.reading import Wanted
+
+
+class Newcomers:
+    """The reading of every stream that begins from now on, each to its end before the next; for one consumer.
+
+    Those that wait are in Redis meanwhile, and nothing of them is missed while that keeps them.
+
+    Args:
+        wanted: What is wanted of them.
+        news: Called, from another thread, when `take` has something; must not lead back here.
+
+    Attributes:
+        over: Whether nothing more is wanted.
+    """
+
+    def __init__(self, wanted: Wanted, news: Callable[[], object]) -> None:
+        self.over = False
+        self._wanted = wanted
+        self._news = news
+        self._process = os.getpid()
+        self._found: deque[str | BaseException] = deque()
+        self._arrivals = Arrivals(_Bin(self._found, news))
+        self._attends = False
+        self._current: Reading | None = None
+        self._leave: Callable[[], object] = lambda: None
+
+    @property
+    def stream(self) -> str | None:
+        """The stream that is read, or was read last; None before the first."""
+        return None if self._current is None else self._current.stream
+
+    @property
+    def attempt(self) -> int:
+        """The attempt at it."""
+        return 0 if self._current is None else self._current.attempt
+
+    @property
+    def offset(self) -> int:
+        """UTF-8 bytes of its text that were given."""
+        return 0 if self._current is None else self._current.offset
+
+    @property
+    def info(self) -> Start | None:
+        """Its start event."""
+        return None if self._current is None else self._current.info
+
+    @property
+    def outcome(self) -> End | None:
+        """Its end event."""
+        return None if self._current is None else self._current.outcome
+
+    def begin(self) -> None:
+        """Have it all read, if it is not; again after an error."""
+        if self._process != os.getpid():
+            raise UsageError("this subscription belongs to the parent process\nTry: subscribe after the fork")
+        if not self._attends and not self.over:
+            arrivals = self._arrivals
+            hub, _ = hubs.use(self._wanted.address, self._wanted.prefix, lambda hub: hub.attend(arrivals))
+            self._attends = True
+            leave = weakref.finalize(self, hub.dismiss, arrivals)
+            leave.atexit = False
+            self._leave = leave
+        if self._current is not None:
+            self._current.begin()
+
+    def take(self) -> str | Event | None:
+        """The next text or event; None if there is none yet.
+
+        Raises:
+            StreamError: What has become of the stream that is read; the next one follows.
+            ServerError: What has become of the server.
+        """
+        while not self.over:
+            if self._current is None or self._current.over:
+                if not self._found:
+                    return None
+                self._next_stream()
+                continue
+            try:
+                taken = self._current.take()
+            except (HistoryTrimmed, Restarted):
+                raise
+            except StreamError:
+                # There is no more to be had of it, and others wait.
+                self._current.close()
+                raise
+            if taken is not None or not self._current.over:
+                return taken
+        return None
+
+    def close(self) -> None:
+        """Read no more."""
+        self.over = True
+        self._leave()
+        if self._current is not None:
+            self._current.close()
+
+    def cancel(self, reason: str, by: str) -> Future[None]:
+        """Ask the producer of the stream that is read to stop."""
+        if self._current is None:
+            raise UsageError("no stream has begun yet, so there is none to stop")
+        return self._current.cancel(reason, by)
+
+    def _next_stream(self) -> None:
+        found = self._found.popleft()
+        if isinstance(found, BaseException):
+            self._leave()
+            self._attends = False
+            raise found
+        self._current = Reading(self._wanted, found, 0, self._news)
+        self._current.begin()
+
+
+class _Bin:
+    """Takes what arrives, and says so; knows nothing of who waits for it."""
+
+    def __init__(self, found: deque[str | BaseException], news: Callable[[], object]) -> None:
+        self._found = found
+        self._news = news
+
+    def __call__(self, found: str | BaseException) -> None:
+        self._found.append(found)
+        self._news()

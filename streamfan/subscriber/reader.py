@@ -1,0 +1,136 @@
+"""One subscriber's reading of one stream: where it is, what it needs next, and what it has for the subscriber."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from streamfan.errors import Restarted, StreamError, WireError
+from streamfan.events import End, decode
+from streamfan.redis.names import EntryId
+from streamfan.subscriber.position import Position
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamfan.events import Event
+    from streamfan.subscriber.mailbox import Mailbox
+
+
+class Phase(Enum):
+    """What a reader needs next."""
+
+    SEEKING = "to know which attempt there is"
+    CATCHING_UP = "the next page of the log"
+    LIVE = "what the channel says"
+    PAUSED = "room in its mailbox"
+    OVER = "nothing"
+
+
+class Reader:
+    """One subscriber's reading of one stream; for the thread that reads.
+
+    Args:
+        stream: The stream's id.
+        offset: UTF-8 bytes that the subscriber has already.
+        mailbox: Where events go, and the error that ends this reading.
+
+    Attributes:
+        patience: Until when a stream that is not there yet is waited for, on the monotonic clock.
+    """
+
+    def __init__(self, stream: str, offset: int, mailbox: Mailbox) -> None:
+        self.stream = stream
+        self.mailbox = mailbox
+        self.phase = Phase.OVER
+        self.patience = 0.0
+        self.position = Position(stream, offset)
+
+    def resume(self, patience: float) -> None:
+        """Begin to read, or go on after an error."""
+        self.patience = patience
+        self.phase = Phase.CATCHING_UP if self.position.attempt else Phase.SEEKING
+
+    def reconsider(self) -> None:
+        """What the channel says can not be relied on: the log has to be read first."""
+        if self.phase is Phase.LIVE:
+            self.phase = Phase.CATCHING_UP
+
+    def make_room(self) -> None:
+        """The mailbox was emptied."""
+        if self.phase is Phase.PAUSED:
+            self.phase = Phase.CATCHING_UP
+
+    def found(self, attempt: int) -> None:
+        """The log has `attempt` as its newest."""
+        self.position.begin(attempt)
+        self.phase = Phase.CATCHING_UP
+
+    @property
+    def next_id(self) -> str:
+        """From where in the log on it has not read, as XRANGE takes it."""
+        position = self.position
+        return f"{'(' if position.started else ''}{EntryId(position.attempt, position.offset)}"
+
+    def take_page(self, entries: Sequence[tuple[EntryId, bytes]], *, last: bool) -> None:
+        """What the log holds from `next_id` on; `last` where it holds no more now."""
+        for id, data in entries:
+            if id.attempt > self.position.attempt:
+                self._restart(id.attempt)
+            elif self.phase is Phase.CATCHING_UP:
+                self._give_decoded(data)
+            if self.phase is Phase.OVER:
+                return
+        if self.mailbox.full:
+            self.phase = Phase.PAUSED
+        elif last:
+            self.phase = Phase.LIVE
+
+    def hear(self, event: Event) -> None:
+        """What the channel says."""
+        if self.phase is Phase.SEEKING or self.phase is Phase.OVER:
+            return
+        position = self.position
+        if event.attempt < position.attempt or self.phase is not Phase.LIVE:
+            return
+        if self.mailbox.full:
+            self.phase = Phase.PAUSED
+        elif event.attempt > position.attempt or not position.follows(event):
+            # Something was missed, or a channel that anybody may publish on tells tales: the log knows.
+            self.phase = Phase.CATCHING_UP
+        else:
+            self._give(event)
+
+    def is_behind(self, last: EntryId) -> bool:
+        """Whether the log, which ends with `last`, has what this was not told."""
+        return self.phase is Phase.LIVE and last > (self.position.attempt, self.position.offset)
+
+    def fail(self, error: BaseException) -> None:
+        """End this reading; everything before it in the mailbox stays."""
+        if self.phase is not Phase.OVER:
+            self.phase = Phase.OVER
+            self.mailbox.put(error)
+
+    def _restart(self, attempt: int) -> None:
+        error = Restarted(self.stream, self.position.attempt, attempt)
+        self.position.begin(attempt)
+        self.fail(error)
+
+    def _give_decoded(self, data: bytes) -> None:
+        try:
+            event = decode(data)
+        except WireError as error:
+            self.fail(error)
+        else:
+            self._give(event)
+
+    def _give(self, event: Event) -> None:
+        try:
+            fresh = self.position.advance(event)
+        except (StreamError, WireError) as error:
+            self.fail(error)
+            return
+        if isinstance(fresh, End):
+            self.phase = Phase.OVER
+        if fresh is not None:
+            self.mailbox.put(fresh)

@@ -1,0 +1,160 @@
+"""The reading of one stream, as whoever consumes it sees it: text or events, and the errors between."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streamfan.errors import StreamFailed, UsageError
+from streamfan.events import End, Start, Text, check_stream_id
+from streamfan.subscriber import hubs
+from streamfan.subscriber.mailbox import Mailbox
+from streamfan.subscriber.reader import Reader
+from streamfan.subscriber.stopping import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from streamfan.events import Event
+    from streamfan.redis.address import Address
+    from streamfan.subscriber.hub import Hub
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a subscriber wants, of whatever stream.
+
+    Attributes:
+        address: The Redis.
+        prefix: What the keys there begin with.
+        events: Whether events are wanted, and not text.
+        wait: Seconds to wait for a stream that is not there.
+        token: What a producer may ask for before it stops.
+    """
+
+    address: Address
+    prefix: str
+    events: bool
+    wait: float
+    token: str | None
+
+
+class Reading:
+    """The reading of one stream; for one consumer.
+
+    Args:
+        wanted: What is wanted of it.
+        stream: The stream's id.
+        offset: UTF-8 bytes of its text to leave out.
+        news: Called, from another thread, when `take` has something; must not lead back here.
+
+    Attributes:
+        stream: The stream's id.
+        info: The start event; None before there is one, or where it was trimmed.
+        outcome: The end event; None before there is one.
+        offset: UTF-8 bytes of the text that were given, or left out.
+        over: Whether there is nothing more to come.
+
+    Raises:
+        UsageError: A malformed id, or a negative offset.
+    """
+
+    def __init__(self, wanted: Wanted, stream: str, offset: int, news: Callable[[], object]) -> None:
+        check_stream_id(stream)
+        if offset < 0:
+            raise UsageError(f"offset {offset} is negative, expected UTF-8 bytes from the start of the text")
+        self.info: Start | None = None
+        self.outcome: End | None = None
+        self.stream = stream
+        self.offset = offset
+        self.over = False
+        self._wanted = wanted
+        self._process = os.getpid()
+        self._mailbox = Mailbox(news)
+        self._reader = Reader(stream, offset, self._mailbox)
+        self._items: deque[Event | BaseException] = deque()
+        self._hub: Hub | None = None
+        self._reads = False
+        self._leave: Callable[[], object] = lambda: None
+
+    @property
+    def attempt(self) -> int:
+        """The attempt that is read; 0 before it is known."""
+        return self._reader.position.attempt
+
+    def begin(self) -> None:
+        """Have the stream read, if it is not; again after an error."""
+        if self._process != os.getpid():
+            raise UsageError("this subscription belongs to the parent process\nTry: subscribe after the fork")
+        if not self._reads and not self.over:
+            reader, wanted = self._reader, self._wanted
+            self._hub, _ = hubs.use(wanted.address, wanted.prefix, lambda hub: hub.read(reader, wanted.wait))
+            self._reads = True
+            leave = weakref.finalize(self, self._hub.leave, reader)
+            leave.atexit = False
+            self._leave = leave
+
+    def take(self) -> str | Event | None:
+        """The next text, all that there is of it, or the next event; None if there is none yet, or no more (`over`).
+
+        Raises:
+            StreamError: What has become of the stream; `begin` takes the reading up again.
+            ServerError: What has become of the server; likewise.
+        """
+        if not self._items:
+            self._items.extend(self._mailbox.take())
+            if self._hub is not None:
+                self._hub.make_room(self._reader)
+        return self._next_event() if self._wanted.events else self._next_text()
+
+    def close(self) -> None:
+        """Read no more; whoever produces the stream does not notice."""
+        self.over = True
+        self._items.clear()
+        self._leave()
+
+    def cancel(self, reason: str, by: str) -> Future[None]:
+        """Ask the producer to stop."""
+        wanted, stop = self._wanted, Stop(self.attempt, reason, by, self._wanted.token)
+        return hubs.use(wanted.address, wanted.prefix, lambda hub: hub.stop(self.stream, stop))[1]
+
+    def _next_event(self) -> Event | None:
+        if not self._items:
+            return None
+        event = self._pop()
+        if isinstance(event, End):
+            self.over = True
+        return event
+
+    def _next_text(self) -> str | None:
+        pieces: list[str] = []
+        while self._items and not (pieces and not isinstance(self._items[0], Text)):
+            event = self._pop()
+            if isinstance(event, Text):
+                pieces.append(event.text)
+            elif isinstance(event, End):
+                self.over = True
+                if event.finish_reason == "error":
+                    fault = event.error
+                    raise StreamFailed(self.stream, *((fault.type, fault.message) if fault else ("Error", "")))
+        return "".join(pieces) or None
+
+    def _pop(self) -> Event:
+        item = self._items.popleft()
+        if isinstance(item, BaseException):
+            self._leave()
+            self._reads = False
+            self.offset = self._reader.position.offset
+            raise item
+        if isinstance(item, Text):
+            self.offset = item.end
+        elif isinstance(item, Start):
+            self.info = item
+        elif isinstance(item, End):
+            self.outcome = item
+            self._leave()
+        return item

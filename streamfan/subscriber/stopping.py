@@ -1,0 +1,70 @@
+"""Asking the producer of a stream to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streamfan.errors import CancelRefused, StreamNotFound
+from streamfan.redis.control import REQUEST_KEPT, CancelRequest, proof
+from streamfan.subscriber import history
+
+if TYPE_CHECKING:
+    from streamfan.redis.connection import Connection
+    from streamfan.redis.lease import Lease
+    from streamfan.redis.names import Names
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A wish that a stream should stop.
+
+    Attributes:
+        attempt: The attempt that is meant; 0 for the newest.
+        reason: Why.
+        by: Who wants it.
+        token: What the producer may ask for.
+    """
+
+    attempt: int
+    reason: str
+    by: str
+    token: str | None
+
+
+def ask(connection: Connection, names: Names, stop: Stop) -> None:
+    """Leave a request for the producer; does nothing where the stream has ended.
+
+    Raises:
+        StreamNotFound: There is no such stream.
+        CancelRefused: The producer hears no request, or not this one.
+    """
+    seen = history.seen(*connection.pipeline(*history.look(names)))
+    if seen.ended:
+        return
+    if seen.last is None and seen.lease is None:
+        raise StreamNotFound(f"there is no stream {names.stream!r} in Redis at {connection.address}")
+    if seen.lease is None:
+        raise CancelRefused(f"stream {names.stream!r}: nobody hears it, its producer does not show that it lives")
+    _check(seen.lease, names.stream, stop)
+    attempt = seen.lease.attempt
+    request = CancelRequest(
+        attempt=attempt,
+        reason=stop.reason,
+        by=stop.by,
+        proof=None if stop.token is None else proof(stop.token, names.stream, attempt),
+    )
+    connection.command("SET", names.cancel, request.encode(), "PX", int(REQUEST_KEPT * 1000))
+
+
+def _check(lease: Lease, stream: str, stop: Stop) -> None:
+    if stop.attempt not in {0, lease.attempt}:
+        raise CancelRefused(
+            f"stream {stream!r}: attempt {stop.attempt} is over, and attempt {lease.attempt} was not meant"
+        )
+    if lease.control == "off":
+        raise CancelRefused(
+            f"stream {stream!r}: its producer hears no request to stop\nTry: -o redis.control=true where it runs"
+        )
+    if lease.control == "token" and stop.token is None:
+        raise CancelRefused(f"stream {stream!r}: its producer wants a token\nTry: the one that it was started with")

@@ -1,0 +1,128 @@
+"""One stream that is read in this process: its readers, and what is known of its producer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from streamfan.errors import ProducerLost, StreamNotFound
+from streamfan.subscriber.reader import Phase
+
+if TYPE_CHECKING:
+    from streamfan.events import Event
+    from streamfan.redis.lease import Lease
+    from streamfan.redis.names import EntryId, Names
+    from streamfan.subscriber.reader import Reader
+
+# How often a stream is looked at of which nothing is heard, one whose producer does not publish, one not there yet.
+_QUIET = 2.0
+_SILENT = 0.1
+_AWAITED = 0.5
+# A lease's time is the server's; by how much later it is looked at.
+_GRACE = 0.1
+
+
+class Look(NamedTuple):
+    """What the server holds of a stream, all of one moment.
+
+    Attributes:
+        lease: None where no producer shows that it lives.
+        remaining: Seconds until the lease ends.
+        lease_time: Seconds that a lease of this stream lasts.
+        last: The last entry of its log; None where there is no log.
+        ended: Whether that is the stream's end.
+    """
+
+    lease: Lease | None
+    remaining: float
+    lease_time: float
+    last: EntryId | None
+    ended: bool
+
+
+class Watch:
+    """One stream that is read in this process.
+
+    Attributes:
+        readers: Whoever reads it.
+        asked: Whether the server was asked to be listened to.
+        heard: Whether it has acknowledged that: no event is missed from then on.
+        look_at: When to look at it next, on the monotonic clock.
+    """
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.readers: list[Reader] = []
+        self.asked = False
+        self.heard = False
+        self.look_at = 0.0
+        self._lease_time = 0.0
+        self._lost_at = 0.0
+
+    def add(self, reader: Reader, now: float) -> None:
+        """Read for one more; a producer that was lost has its time again."""
+        self.readers.append(reader)
+        self.look_at = 0.0
+        if self._lost_at <= now:
+            self._lost_at = now + self._lease_time
+
+    def needs(self, phase: Phase) -> list[Reader]:
+        """The readers that are in `phase`."""
+        return [reader for reader in self.readers if reader.phase is phase]
+
+    def hear(self, event: Event, now: float) -> bool:
+        """What its channel says; whether a reader now needs the log."""
+        self.look_at = now + _QUIET
+        needy = False
+        for reader in self.readers:
+            reader.hear(event)
+            needy = needy or reader.phase is not Phase.LIVE
+        return needy
+
+    def deafen(self) -> None:
+        """The connection is lost: nothing is listened to, and something may be missed."""
+        self.asked = self.heard = False
+        for reader in self.readers:
+            reader.reconsider()
+
+    def not_found(self, where: object, now: float) -> None:
+        """There is no log; those whose patience is over are told."""
+        self.look_at = now + _AWAITED
+        for reader in self.needs(Phase.SEEKING):
+            if now >= reader.patience:
+                reader.fail(StreamNotFound(f"there is no stream {reader.stream!r} in Redis at {where}"))
+
+    def look(self, seen: Look, now: float, contact: float) -> None:
+        """What was seen when it was looked at.
+
+        Args:
+            now: The monotonic clock.
+            contact: Since when there has been contact with the server without a break, on the same clock.
+        """
+        self._lease_time = seen.lease_time
+        self.look_at = now + (_QUIET if seen.lease is None or seen.lease.live else _SILENT)
+        for reader in self.readers:
+            if seen.last is not None and reader.is_behind(seen.last):
+                reader.reconsider()
+        if seen.lease is not None:
+            self._lost_at = now + seen.remaining
+            self.look_at = min(self.look_at, self._lost_at + _GRACE)
+        elif not seen.ended:
+            # A server that was away may have lost the lease, and a producer needs as long as we do to find it again.
+            self._lost_at = max(self._lost_at, contact + seen.lease_time)
+            self.look_at = min(self.look_at, self._lost_at + _GRACE)
+            if now >= self._lost_at:
+                self._lose(seen)
+
+    def fail(self, error: BaseException) -> None:
+        """Tell every reader."""
+        for reader in self.readers:
+            reader.fail(error)
+
+    def _lose(self, seen: Look) -> None:
+        for reader in self.needs(Phase.LIVE):
+            offset = reader.position.offset
+            reader.fail(
+                ProducerLost(reader.stream, offset, seen.lease_time)
+                if seen.last is not None
+                else StreamNotFound(f"stream {reader.stream!r} has vanished after {offset:,} bytes")
+            )

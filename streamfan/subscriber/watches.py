@@ -1,0 +1,236 @@
+"""All streams that are read in this process from one Redis: what is asked of it, and what its answers are for.
+
+A channel is listened to before the log is read, so that nothing falls between the two. From then on the channel brings
+the news, and the log is read again where a reader may have missed something.
+"""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from streamfan.errors import Retryable, ServerRefused, SinkError, WireError
+from streamfan.events import decode
+from streamfan.redis.names import Names
+from streamfan.subscriber import history
+from streamfan.subscriber.reader import Phase
+from streamfan.subscriber.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from streamfan.events import Event
+    from streamfan.redis.connection import Connection
+    from streamfan.redis.servers import Servers
+    from streamfan.subscriber.ears import Ears
+    from streamfan.subscriber.reader import Reader
+
+T = TypeVar("T")
+log = logging.getLogger("streamfan.subscriber")
+
+# Streams that are asked about in one go.
+_BATCH = 64
+# How often it is found out which streams are to be looked at.
+_SCAN = 0.05
+
+
+class Watches:
+    """All streams that are read; for one thread. Its methods raise a `SinkError` when a connection is lost.
+
+    Args:
+        servers: Where their logs are.
+        ears: Who listens to their channels.
+        prefix: What their keys begin with.
+    """
+
+    def __init__(self, servers: Servers, ears: Ears, prefix: str) -> None:
+        self._servers = servers
+        self._ears = ears
+        self._prefix = prefix
+        self._by_stream: dict[str, Watch] = {}
+        self._by_channel: dict[str, Watch] = {}
+        # Those with a reader that needs the log now.
+        self._busy: set[Watch] = set()
+        self._scan_at = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self._by_stream)
+
+    @property
+    def next_at(self) -> float:
+        """When there is something to do, if nothing is heard before, on the monotonic clock."""
+        return 0.0 if any(watch.heard for watch in self._busy) else self._scan_at
+
+    # Readers
+
+    def add(self, reader: Reader, patience: float) -> None:
+        """Read for `reader`, and wait for `patience` seconds for a stream that is not there."""
+        now = monotonic()
+        watch = self._by_stream.get(reader.stream)
+        if watch is None:
+            watch = self._by_stream[reader.stream] = Watch(Names(self._prefix, reader.stream))
+            self._by_channel[watch.names.live] = watch
+        reader.resume(now + patience)
+        watch.add(reader, now)
+        self._busy.add(watch)
+        self._scan_at = 0.0
+
+    def remove(self, reader: Reader) -> None:
+        """Read for `reader` no more."""
+        reader.phase = Phase.OVER
+        if reader.stream in self._by_stream:
+            self._tidy(self._by_stream[reader.stream])
+
+    def make_room(self, reader: Reader) -> None:
+        """The mailbox of `reader` was emptied."""
+        reader.make_room()
+        if reader.stream in self._by_stream:
+            self._busy.add(self._by_stream[reader.stream])
+
+    def fail(self, error: BaseException, *, impatient: bool = False) -> None:
+        """Tell all readers, or only those that would not wait."""
+        now = monotonic()
+        for watch in list(self._by_stream.values()):
+            for reader in watch.readers:
+                if not impatient or reader.patience <= now:
+                    reader.fail(error)
+            self._tidy(watch)
+
+    def deafen(self) -> None:
+        """Every connection is lost."""
+        for watch in self._by_stream.values():
+            watch.deafen()
+        self._busy = set(self._by_stream.values())
+
+    def _tidy(self, watch: Watch) -> None:
+        """Forget readers that need nothing any more, and the stream if nobody reads it."""
+        watch.readers = [reader for reader in watch.readers if reader.phase is not Phase.OVER]
+        if not watch.readers:
+            del self._by_stream[watch.names.stream], self._by_channel[watch.names.live]
+            self._busy.discard(watch)
+            self._ears.ignore(watch.names.live)
+
+    # Channels
+
+    def listen(self) -> None:
+        """Ask for the channels of streams that are new here."""
+        for watch in self._busy:
+            if not watch.asked:
+                home = self._servers.home(watch.names.live)
+                self._ears.listen(watch.names.live, home, sharded=self._servers.clustered)
+                watch.asked = True
+
+    def acknowledged(self, channel: str) -> None:
+        """From now on nothing of `channel` is missed."""
+        watch = self._by_channel.get(channel)
+        if watch is not None:
+            watch.heard = True
+            self._busy.add(watch)
+
+    def hear(self, channel: str, data: bytes) -> None:
+        """What a channel says."""
+        watch = self._by_channel.get(channel)
+        event = None if watch is None else _event(data, watch.names.stream)
+        if watch is None or event is None:
+            return
+        if watch.hear(event, monotonic()):
+            watch.look_at = 0.0 if watch.needs(Phase.SEEKING) else watch.look_at
+            self._scan_at = min(self._scan_at, watch.look_at)
+            self._busy.add(watch)
+            self._tidy(watch)
+
+    # Logs
+
+    def read(self) -> None:
+        """Read a page for each reader that needs one, or find out which attempt there is."""
+        now = monotonic()
+        turns = [
+            (watch, reader)
+            for watch in self._busy
+            if watch.heard
+            for reader in watch.readers
+            if reader.phase is Phase.CATCHING_UP or (reader.phase is Phase.SEEKING and watch.look_at <= now)
+        ]
+        for connection, batch in self._batches(turns):
+            commands = (_question(watch.names, reader) for watch, reader in batch)
+            answers = connection.answers(*commands)
+            for (watch, reader), answer in zip(batch, answers, strict=True):
+                self._take(watch, reader, answer)
+        for watch in {watch for watch, _ in turns}:
+            self._tidy(watch)
+        self._busy = {watch for watch in self._busy if not watch.heard or watch.needs(Phase.CATCHING_UP)}
+
+    def _take(self, watch: Watch, reader: Reader, answer: Any) -> None:
+        """What the log says to one reader."""
+        if isinstance(answer, SinkError):
+            reader.fail(_refusal(answer))
+            return
+        entries = history.entries(answer)
+        if reader.phase is Phase.CATCHING_UP:
+            reader.take_page(entries, last=len(entries) < history.PAGE)
+        elif entries:
+            reader.found(entries[0][0].attempt)
+        else:
+            watch.not_found(self._servers.address, monotonic())
+
+    def scan(self, contact: float) -> None:
+        """Look at the streams of which nothing was heard for long.
+
+        Args:
+            contact: Since when there has been contact with the server without a break, on the monotonic clock.
+        """
+        now = monotonic()
+        if now < self._scan_at:
+            return
+        due = [watch for watch in self._by_stream.values() if watch.heard and watch.look_at <= now]
+        for connection, batch in self._batches([(watch, None) for watch in due]):
+            questions = [question for watch, _ in batch for question in history.look(watch.names)]
+            answers = connection.answers(*questions)
+            for number, (watch, _) in enumerate(batch):
+                self._see(watch, answers[number * 4 : number * 4 + 4], contact)
+        soonest = min((watch.look_at for watch in self._by_stream.values()), default=now + _SCAN)
+        self._scan_at = max(monotonic() + _SCAN, soonest)
+
+    def _see(self, watch: Watch, answers: Sequence[Any], contact: float) -> None:
+        refused = next((answer for answer in answers if isinstance(answer, SinkError)), None)
+        try:
+            if refused is not None:
+                raise _refusal(refused)
+            watch.look(history.seen(*answers), monotonic(), contact)
+        except (ServerRefused, WireError) as error:
+            watch.fail(error)
+        if watch.needs(Phase.SEEKING):
+            watch.look_at = 0.0
+        self._busy.add(watch)
+        self._tidy(watch)
+
+    def _batches(self, turns: Iterable[tuple[Watch, T]]) -> Iterator[tuple[Connection, list[tuple[Watch, T]]]]:
+        """The same, by the connection that leads to each log, and not too many at once."""
+        by_connection: dict[Connection, list[tuple[Watch, T]]] = {}
+        for watch, what in turns:
+            by_connection.setdefault(self._servers.at(watch.names.log), []).append((watch, what))
+        for connection, all_of_it in by_connection.items():
+            for first in range(0, len(all_of_it), _BATCH):
+                yield connection, all_of_it[first : first + _BATCH]
+
+
+def _refusal(answer: SinkError) -> ServerRefused:
+    """What a reader is told; an answer that says that the connection is of no more use is raised."""
+    if isinstance(answer, Retryable):
+        raise answer
+    return ServerRefused(str(answer))
+
+
+def _question(names: Names, reader: Reader) -> history.Command:
+    return history.newest(names) if reader.phase is Phase.SEEKING else history.page(names, reader.next_id)
+
+
+def _event(data: bytes, stream: str) -> Event | None:
+    """The event of `stream` that `data` is; None for anything else, for anybody may publish on a channel."""
+    try:
+        event = decode(data)
+    except WireError as error:
+        log.debug("the channel of stream %r says something else: %s", stream, error)
+        return None
+    return event if event.stream == stream else None
