@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from streamfan.errors import Restarted, StreamError, WireError
+from streamfan.errors import Restarted, StreamError, TextAltered, WireError
 from streamfan.events import End, decode
 from streamfan.redis.names import EntryId
 from streamfan.subscriber.position import Position
@@ -101,9 +101,20 @@ class Reader:
         else:
             self._give(event)
 
-    def is_behind(self, last: EntryId) -> bool:
-        """Whether the log, which ends with `last`, has what this was not told."""
-        return self.phase is Phase.LIVE and last > (self.position.attempt, self.position.offset)
+    def compare(self, last: EntryId, *, ended: bool) -> None:
+        """The log ends with `last`, for good where it has `ended`: notice what this was not told."""
+        position = self.position
+        if self.phase is not Phase.LIVE:
+            return
+        if last > (position.attempt, position.offset):
+            self.phase = Phase.CATCHING_UP
+        elif ended and last.attempt == position.attempt:
+            self.fail(
+                TextAltered(
+                    f"stream {self.stream!r} has ended after {last.sequence - 1:,} bytes, "
+                    f"so byte {position.offset:,} is of another text"
+                )
+            )
 
     def fail(self, error: BaseException) -> None:
         """End this reading; everything before it in the mailbox stays."""

@@ -101,8 +101,8 @@ class Watch:
         self._lease_time = seen.lease_time
         self.look_at = now + (_QUIET if seen.lease is None or seen.lease.live else _SILENT)
         for reader in self.readers:
-            if seen.last is not None and reader.is_behind(seen.last):
-                reader.reconsider()
+            if seen.last is not None:
+                reader.compare(seen.last, ended=seen.ended)
         if seen.lease is not None:
             self._lost_at = now + seen.remaining
             self.look_at = min(self.look_at, self._lost_at + _GRACE)

@@ -97,7 +97,8 @@ class Shell:
 
     def environ(self, extra: Mapping[str, str]) -> dict[str, str]:
         """The environment that commands run in."""
-        return {**os.environ, "PYTHONPATH": str(self.site), "COLUMNS": "120", **extra}
+        path = os.pathsep.join([str(self.site), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return {**os.environ, "PYTHONPATH": path, "COLUMNS": "120", **extra}
 
     def start(
         self, *arguments: str, env: Mapping[str, str] | None = None, script: str = 'exec "$@"', **streams: Any
