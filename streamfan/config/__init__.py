@@ -5,7 +5,8 @@ Nothing here connects, opens or loads a model: a mistake in what was said costs 
 
 from __future__ import annotations
 
-from streamfan.config.run import RunConfig, RunOptions, Summary, configure
+from streamfan.config.options import RunOptions, Summary
+from streamfan.config.run import RunConfig, configure
 from streamfan.config.sinks import SinkConfig
 
 __all__ = ["RunConfig", "RunOptions", "SinkConfig", "Summary", "configure"]

@@ -4,44 +4,24 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from streamfan.config.build import Owner, build
 from streamfan.config.file import File, read
+from streamfan.config.options import RunOptions
 from streamfan.config.settings import Layer, Setting, Settings, below, from_environment, from_options
 from streamfan.config.sinks import Chosen, SinkConfig, choose, configure_sink
-from streamfan.config.source import DEFAULT_SOURCE, configure_source
+from streamfan.config.source import configure_source
 from streamfan.errors import ConfigError, UsageError
-from streamfan.options import Options
 from streamfan.specs import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from streamfan.config.options import Summary
     from streamfan.source import Request, Source
 
 CONFIG_VARIABLE = "STREAMFAN_CONFIG"
-
-Summary = Literal["table", "json", "none"]
-Text = Annotated[str, Field(min_length=1)]
-
-
-class RunOptions(Options):
-    """The table `run`, and the flags of `streamfan run`."""
-
-    model: Text | None = Field(None, description="A model's name or folder.")
-    source: Text = Field(DEFAULT_SOURCE, description="Where the text comes from, NAME[:TARGET].")
-    max_new_tokens: int | None = Field(None, ge=1, description="How many tokens at most.")
-    temperature: float | None = Field(None, ge=0, allow_inf_nan=False, description="0 means greedy decoding.")
-    seed: int | None = Field(None, ge=0, lt=2**63, description="Makes sampling repeatable.")
-    stop: tuple[Text, ...] = Field((), description="Texts that end the stream; they are not part of it.")
-    chat: bool = Field(False, description="Put the prompt through the model's chat template.")
-    quiet: bool = Field(False, description="Do not write the text to stdout.")
-    summary: Summary | None = Field(
-        None, description="How to report on stderr what each sink was given; a table on a terminal unless given."
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streamfan.config.build import Owner, build
+from streamfan.config.options import DEFAULT_SOURCE
 from streamfan.config.settings import Layer, Settings, below
 from streamfan.errors import SpecError, UsageError
 from streamfan.plugins import plugins
@@ -18,11 +19,9 @@ from streamfan.specs import parse
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from streamfan.config.run import RunOptions
+    from streamfan.config.options import RunOptions
     from streamfan.config.settings import Setting
     from streamfan.source import Source
-
-DEFAULT_SOURCE = "transformers"
 
 _ASKED = ("model", "max_new_tokens", "temperature", "seed", "stop", "chat")
 

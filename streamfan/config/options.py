@@ -1,0 +1,30 @@
+"""The table `run`: what is asked of a run as a whole."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from streamfan.options import Options
+
+DEFAULT_SOURCE = "transformers"
+
+Summary = Literal["table", "json", "none"]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class RunOptions(Options):
+    """The table `run`, and the flags of `streamfan run`."""
+
+    model: Text | None = Field(None, description="A model's name or folder.")
+    source: Text = Field(DEFAULT_SOURCE, description="Where the text comes from, NAME[:TARGET].")
+    max_new_tokens: int | None = Field(None, ge=1, description="How many tokens at most.")
+    temperature: float | None = Field(None, ge=0, allow_inf_nan=False, description="0 means greedy decoding.")
+    seed: int | None = Field(None, ge=0, lt=2**63, description="Makes sampling repeatable.")
+    stop: tuple[Text, ...] = Field((), description="Texts that end the stream; they are not part of it.")
+    chat: bool = Field(False, description="Put the prompt through the model's chat template.")
+    quiet: bool = Field(False, description="Do not write the text to stdout.")
+    summary: Summary | None = Field(
+        None, description="How to report on stderr what each sink was given; a table on a terminal unless given."
+    )
