@@ -73,6 +73,7 @@ class Sink(ABC):
         delivery: What is promised about a chunk whose call failed half-way.
         heartbeat: Seconds between calls of `beat`; None for none.
         lane_defaults: Lane options that suit this sink better than the general ones; only those that are set count.
+            These three may differ between objects: set them on the instance, in its constructor.
         target: What stood after the colon of the specification, if anything did.
         options: A validated instance of `Options`.
     """
@@ -81,8 +82,8 @@ class Sink(ABC):
     aliases: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str] = ""
     Options: ClassVar[type[SinkOptions]] = SinkOptions
-    delivery: ClassVar[Delivery] = Delivery.AT_LEAST_ONCE
-    heartbeat: ClassVar[float | None] = None
+    delivery: Delivery = Delivery.AT_LEAST_ONCE
+    heartbeat: float | None = None
     lane_defaults: LaneOptions = LaneOptions()
     # Also for a subclass whose constructor does not call this one.
     target: str | None = None

@@ -564,6 +564,22 @@ def test_beats_come_while_no_text_flows() -> None:
     assert not fan.report.failures
 
 
+def test_an_object_may_have_a_heartbeat_and_a_promise_of_its_own() -> None:
+    beaten = threading.Event()
+
+    class Beating(MemorySink):
+        def beat(self, stream: StreamInfo) -> None:
+            beaten.set()
+
+    sink = Beating()
+    sink.heartbeat, sink.delivery = 0.01, Delivery.AT_MOST_ONCE
+
+    with Fan(sink) as fan, fan.open():
+        assert beaten.wait(timeout=10)
+
+    assert fan.report.sinks[0].guarantee == "at most once"
+
+
 def test_call_that_does_not_return_is_reported_and_abandoned() -> None:
     sink = GatedSink("write")
     with Fan() as fan:

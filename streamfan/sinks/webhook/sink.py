@@ -84,7 +84,7 @@ class WebhookSink(Sink):
     aliases: ClassVar[tuple[str, ...]] = ("http", "https")
     example: ClassVar[str] = "https://example.com/hook"
     Options: ClassVar[type[SinkOptions]] = WebhookOptions
-    delivery: ClassVar[Delivery] = Delivery.AT_LEAST_ONCE
+    delivery = Delivery.AT_LEAST_ONCE
     lane_defaults = LaneOptions(linger=0.1, max_bytes=16 * 1024)
     options: WebhookOptions
 
