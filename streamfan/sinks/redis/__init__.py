@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from streamfan.sinks.redis.sink import RedisOptions, RedisSink, streamfan_sinks
+from streamfan.sinks.redis.options import RedisOptions
+from streamfan.sinks.redis.sink import RedisSink, streamfan_sinks
 
 __all__ = ["RedisOptions", "RedisSink", "streamfan_sinks"]

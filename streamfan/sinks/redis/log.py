@@ -1,4 +1,4 @@
-"""The keys of one stream in Redis, as its one writer sees them.
+"""The log of one stream in Redis, as its one writer sees it.
 
 The log is the truth. Its entries have the ids that the offsets give them, so the server itself refuses an entry that is
 there already, and one of an attempt that another has taken over from.
@@ -6,159 +6,130 @@ there already, and one of an attempt that another has taken over from.
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from streamfan.errors import Permanent, Retryable, SinkError
+from streamfan.errors import Permanent, Retryable
 from streamfan.events import End, Start, Text, decode, encode
 from streamfan.redis.connection import Refused
-from streamfan.redis.names import EntryId, Names
+from streamfan.redis.names import EntryId
+from streamfan.sinks.redis.owner import NOT_LATER, field
+from streamfan.sinks.redis.presence import milliseconds
 
 if TYPE_CHECKING:
-    from streamfan.events import Event, StreamInfo
+    from streamfan.events import Event
     from streamfan.redis.connection import Argument, Connection
+    from streamfan.redis.names import Names
+    from streamfan.sinks.redis.options import RedisOptions
+    from streamfan.sinks.redis.owner import Claim
+    from streamfan.sinks.redis.requests import Requests
 
-# The doorbell rings only if the log has the event. MULTI would ring also where XADD was refused.
+# The doorbell rings only if the log has the event; MULTI would ring also where XADD was refused. What is asked of the
+# producer comes back with the same answer.
 _APPEND = """
 local id = redis.pcall('XADD', KEYS[1], unpack(ARGV, 2))
-if type(id) == 'string' then redis.call('PUBLISH', ARGV[1], ARGV[#ARGV]) end
-return id
+if type(id) ~= 'string' then return id end
+redis.call('PUBLISH', ARGV[1], ARGV[#ARGV])
+return {id, KEYS[2] and redis.call('GET', KEYS[2]) or false}
 """
-_NOT_LATER = "equal or smaller"
-# The attempt key outlives the log by this: a writer that was away for so long takes over from nobody unnoticed.
-_ATTEMPT_OUTLIVES = 24 * 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much is kept, and for how long.
-
-    Attributes:
-        history: About how many of its events a log keeps.
-        ttl: Seconds that a log is kept after its end.
-        lease: Seconds without a sign of life after which a producer counts as lost.
-    """
-
-    history: int
-    ttl: float
-    lease: float
-
-
-class Owner(NamedTuple):
-    """An attempt and its writer; of two, the one with the later attempt owns the stream."""
-
-    attempt: int
-    writer: str
-
-    def __str__(self) -> str:
-        return f"attempt {self.attempt} of writer {self.writer!r}"
+# A log whose text is bounded is cut each time that it has grown by this part of what is to be kept.
+_OVERSHOOT = 8
 
 
 class Log:
-    """A stream's log and what belongs to it, written over one connection.
+    """The entries of one attempt's log, and the channel that tells of them; for one connection.
 
     Every method raises a `SinkError`: `Permanent` where another writer has taken over.
+
+    Attributes:
+        usable: Whether it was opened and, as far as is known, has not vanished since.
     """
 
-    def __init__(self, connection: Connection, names: Names, stream: StreamInfo, limits: Limits) -> None:
+    def __init__(
+        self, connection: Connection, names: Names, claim: Claim, options: RedisOptions, requests: Requests
+    ) -> None:
+        self.usable = False
         self._connection = connection
         self._names = names
-        self._stream = stream
-        self._owner = Owner(stream.attempt, stream.writer)
-        self._limits = limits
+        self._claim = claim
+        self._options = options
+        self._requests = requests
         self._last_id: EntryId | None = None
-        self._opened = False
-        self._vanished = False
+        self._trimmed = 0
+        self._publishes = options.mode == "both"
 
-    @property
-    def usable(self) -> bool:
-        """Whether it was opened, and what was learnt then still holds."""
-        return self._opened and self._connection.alive and not self._vanished
-
-    def open(self) -> Event:
-        """Take the stream over from older attempts, and return the last event of this attempt: at least its start."""
-        self._claim()
-        # The lease is there before the log: a log with neither lease nor end is that of a producer that was lost.
-        self.renew()
+    def open(self, start: Start) -> Event:
+        """Begin with `start` unless that has been done; returns the last event of this attempt."""
         last = self._last()
-        if last is not None and last[0].attempt == self._owner.attempt:
+        if last is not None and last[0].attempt == start.attempt:
             self._last_id, event = last
         else:
-            event = Start.of(self._stream)
+            event = start
             self._append(0, event)
-        self._opened = True
+        self.usable = True
         return event
 
     def append(self, event: Text | End) -> None:
         """Append `event`, once, and then publish it."""
         self._append(event.end if isinstance(event, Text) else event.offset + 1, event)
 
-    def renew(self) -> None:
-        """Show that the producer lives, and keep everything for as long as it does."""
-        newest = self._newest()
-        if newest is not None and newest != self._owner and newest.attempt >= self._owner.attempt:
-            raise self._fenced(newest.attempt)
-        self._connection.pipeline(
-            ("SET", self._names.lease, self._lease, "PX", _ms(self._limits.lease)),
-            *self._expiries(self._limits.ttl + self._limits.lease),
-        )
-
-    def finish(self) -> None:
-        """Give the lease back; everything else is kept for `ttl` from now."""
-        lease, *_ = self._connection.pipeline(("GET", self._names.lease), *self._expiries(self._limits.ttl))
-        if lease == self._lease.encode():
-            self._connection.command("DEL", self._names.lease)
-
-    @property
-    def _lease(self) -> str:
-        return f"{self._owner.attempt} {self._owner.writer}"
-
-    def _expiries(self, seconds: float) -> tuple[tuple[Argument, ...], ...]:
-        return (
-            ("PEXPIRE", self._names.log, _ms(seconds)),
-            ("PEXPIRE", self._names.attempt, _ms(seconds + _ATTEMPT_OUTLIVES)),
-        )
-
-    def _claim(self) -> None:
-        newest = self._newest()
-        if newest is not None and newest.attempt >= self._owner.attempt:
-            return
-        attempt, writer = self._owner
-        try:
-            self._connection.command("XADD", self._names.attempt, "MAXLEN", 1, f"{attempt}-0", "writer", writer)
-        except Refused as error:
-            # Somebody was quicker: who that is comes out when the lease is to be renewed.
-            if _NOT_LATER not in str(error):
-                raise
+    def writer(self) -> str | None:
+        """Who has begun this attempt; None if nobody has, or the log does not go back so far."""
+        id = str(EntryId(self._claim.owner.attempt, 0))
+        for _, fields in self._connection.command("XRANGE", self._names.log, id, id):
+            event = decode(field(fields, b"event"))
+            return event.writer if isinstance(event, Start) else None
+        return None
 
     def _append(self, sequence: int, event: Event) -> None:
-        id = EntryId(self._owner.attempt, sequence)
+        id = EntryId(self._claim.owner.attempt, sequence)
         data = encode(event)
         # Else it is there already: an end whose reply was lost, or what another sink of this program has brought.
         if self._last_id is None or self._last_id < id:
             self._add(id, data)
-        if not self._connection.scripts:
+        if self._publishes and not self._connection.scripts:
             self._connection.command("PUBLISH", self._names.live, data)
 
     def _add(self, id: EntryId, data: bytes) -> None:
-        log, is_start = self._names.log, id.sequence == 0
-        # Without NOMKSTREAM a server that came back empty would take the next entry, and leave a hole before it.
-        flags = () if is_start else ("NOMKSTREAM",)
-        xadd = ("XADD", log, *flags, "MAXLEN", "~", self._limits.history, str(id), "event", data)
-        scripted = ("EVAL", _APPEND, 1, log, self._names.live, *xadd[2:])
-        # A new log expires in any case: when this connection breaks, nobody may be left to say so.
-        expiry = [("PEXPIRE", log, _ms(self._limits.ttl + self._limits.lease))] if is_start else []
         try:
-            stored, *_ = self._connection.pipeline(scripted if self._connection.scripts else xadd, *expiry)
+            stored, request = self._send(id, data)
         except Refused as error:
-            if _NOT_LATER not in str(error):
+            if NOT_LATER not in str(error):
                 raise
             self._settle(id)
             return
         if stored is None:
-            self._vanished = True
-            raise Retryable(f"Redis at {self._connection.address}: {log!r} has vanished")
+            self.usable = False
+            raise Retryable(f"Redis at {self._connection.address}: {self._names.log!r} has vanished")
+        self._requests.hear(request)
+
+    def _send(self, id: EntryId, data: bytes) -> tuple[Any, Any]:
+        """Append an entry; returns its id, None if there is no log, and what is asked of the producer."""
+        log, cancel, control = self._names.log, self._names.cancel, self._options.control
+        # Without NOMKSTREAM a server that came back empty would take the next entry, and leave a hole before it.
+        flags = () if id.sequence == 0 else ("NOMKSTREAM",)
+        entry = (*flags, "MAXLEN", "~", self._options.history, str(id), "event", data)
+        if self._publishes and self._connection.scripts:
+            keys = (log, cancel) if control else (log,)
+            scripted = ("EVAL", _APPEND, len(keys), *keys, self._names.live, *entry)
+            stored, *_ = self._connection.pipeline(scripted, *self._care(id))
+            return stored or (None, None)
+        question = [("GET", cancel)] if control else []
+        stored, *answers = self._connection.pipeline(("XADD", log, *entry), *question, *self._care(id))
+        return stored, answers[0] if control else None
+
+    def _care(self, id: EntryId) -> list[tuple[Argument, ...]]:
+        """What the log needs beside the entry: a new one an end of its life, one that has grown a cut."""
+        options = self._options
+        if id.sequence == 0:
+            # A new log expires in any case: when this connection breaks, nobody may be left to say so.
+            return [("PEXPIRE", self._names.log, milliseconds(options.ttl + options.lease))]
+        if options.history_bytes is None:
+            return []
+        superfluous = id.sequence - options.history_bytes
+        if superfluous - self._trimmed < options.history_bytes // _OVERSHOOT:
+            return []
+        self._trimmed = superfluous
+        return [("XTRIM", self._names.log, "MINID", "~", str(EntryId(id.attempt, superfluous)))]
 
     def _settle(self, id: EntryId) -> None:
         """An entry was refused as not later than the last one: find out whether that is because it is there."""
@@ -170,32 +141,16 @@ class Log:
                 f"Try: redis-cli DEL '{self._names.log}'"
             )
         if last[0].attempt > id.attempt:
-            raise self._fenced(last[0].attempt)
-
-    def _fenced(self, attempt: int) -> SinkError:
-        newest = self._newest()
-        other = newest if newest is not None and newest.attempt >= attempt else f"attempt {attempt}"
-        ahead = attempt / 1000 - time.time()
-        clock = f"; that is {ahead:.0f} s ahead of the clock here, which may be behind" if ahead > 1 else ""
-        return Permanent(f"stream {self._stream.id!r}: {other} has taken over from {self._owner}{clock}")
-
-    def _newest(self) -> Owner | None:
-        entries = self._connection.command("XREVRANGE", self._names.attempt, "+", "-", "COUNT", 1)
-        for id, fields in entries:
-            return Owner(EntryId.parse(id).attempt, fields[1].decode())
-        return None
+            raise self._claim.lost(last[0].attempt)
+        self._claim.check()
 
     def _last(self) -> tuple[EntryId, Event] | None:
         entries = self._connection.command("XREVRANGE", self._names.log, "+", "-", "COUNT", 1)
         for id, fields in entries:
-            return EntryId.parse(id), decode(fields[1])
+            return EntryId.parse(id), decode(field(fields, b"event"))
         return None
 
 
 def held(last: Event) -> int:
     """How many bytes of the text a log holds that ends with `last`."""
     return last.end if isinstance(last, Text) else last.offset if isinstance(last, End) else 0
-
-
-def _ms(seconds: float) -> int:
-    return int(seconds * 1000)

@@ -8,7 +8,7 @@ import pytest
 
 from streamfan import embedded
 from streamfan.sinks.redis import RedisOptions, RedisSink
-from streamfan.sinks.redis import sink as redis_sink
+from streamfan.sinks.redis import link as redis_link
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.redis_sinks import SECRET
 
@@ -55,7 +55,7 @@ def locked() -> Iterator[RedisServer]:
 def local_port(monkeypatch: pytest.MonkeyPatch) -> int:
     """The port that a sink without a URL looks at, where nobody listens yet."""
     port = free_port()
-    monkeypatch.setattr(redis_sink, "_LOCAL", f"redis://localhost:{port}/0")
+    monkeypatch.setattr(redis_link, "_LOCAL", f"redis://localhost:{port}/0")
     return port
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamfan.errors import Permanent
+from streamfan.events import Text, encode
+from streamfan.redis.lease import Lease
 from tests.support.deliveries import chunks, ending
 from tests.support.redis_sinks import log_of
 from tests.support.streams import info
@@ -40,7 +42,7 @@ def test_a_later_attempt_fences_off_every_call_of_the_older_one(server: RedisSer
         sink.close(OLD, ending(OLD, "old text"))
 
     assert log_of(server.client) == before
-    assert server.client.get("streamfan:{s}:lease") == "6 new1"
+    assert Lease.decode(server.client.get("streamfan:{s}:lease")).writer == "new1"
 
 
 def test_the_same_attempt_of_another_writer_is_refused(make: Make) -> None:
@@ -75,14 +77,41 @@ def test_an_attempt_from_the_future_says_that_the_clock_may_be_behind(make: Make
         make().open(OLD)
 
 
-def test_the_lease_of_another_writer_is_left_alone(server: RedisServer, make: Make) -> None:
+@pytest.mark.parametrize("lease", [Lease(attempt=6, writer="new1", seconds=20.0).encode(), b"6 new1"])
+def test_the_lease_of_another_writer_is_left_alone(lease: bytes, server: RedisServer, make: Make) -> None:
     sink = make()
     sink.open(OLD)
-    server.client.set("streamfan:{s}:lease", "6 new1")
+    server.client.set("streamfan:{s}:lease", lease)
 
     sink.close(OLD, ending(OLD))
 
-    assert server.client.get("streamfan:{s}:lease") == "6 new1"
+    assert server.client.get("streamfan:{s}:lease") == lease.decode()
+
+
+def test_an_attempt_that_another_writer_has_begun_is_refused_also_when_its_claim_is_gone(
+    server: RedisServer, make: Make
+) -> None:
+    make().open(OLD)
+    server.client.delete("streamfan:{s}:attempt")
+
+    with pytest.raises(Permanent, match="attempt 5 of writer 'old1' has taken over from attempt 5 of writer 'other'"):
+        make().open(replace(OLD, writer="other"))
+
+    assert Lease.decode(server.client.get("streamfan:{s}:lease")).writer == "old1"
+    make().open(OLD)
+
+
+def test_an_entry_that_another_writer_of_the_same_attempt_has_written_is_not_taken_for_ours(
+    server: RedisServer, make: Make
+) -> None:
+    sink, text = make(), chunks(OLD, "Once upon")[0]
+    sink.open(OLD)
+    server.client.delete("streamfan:{s}:attempt")
+    server.client.xadd("streamfan:{s}:attempt", {"lease": "20", "writer": "other"}, id="5-0")
+    server.client.xadd("streamfan:{s}:log", {"event": encode(Text.of(text))}, id="5-9")
+
+    with pytest.raises(Permanent, match="attempt 5 of writer 'other' has taken over from attempt 5 of writer 'old1'"):
+        sink.write(text)
 
 
 def test_a_log_whose_last_entry_was_deleted_is_not_written_to(server: RedisServer, make: Make) -> None:

