@@ -22,20 +22,23 @@ class FaultProxy:
     """Forwards loopback connections to `port`, each in two threads.
 
     Attributes:
-        url: Where it listens.
+        port, url: Where it listens.
         accepted: How many connections there were.
     """
 
     def __init__(self, port: int) -> None:
         self._target = ("127.0.0.1", port)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        self.port = self._listener.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
         self.accepted = 0
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._losing: int | None = None
         self._silent = False
+        self._flowing = threading.Event()
+        self._flowing.set()
 
     def lose_reply(self, after: int = 0) -> None:
         """Swallow what the server sends next, after `after` more such answers, and cut that connection."""
@@ -45,6 +48,22 @@ class FaultProxy:
     def silence(self) -> None:
         """Accept and read, and let no answer through any more."""
         self._silent = True
+
+    def speak(self) -> None:
+        """Let answers through again; those that were not are lost."""
+        self._silent = False
+
+    def stall(self) -> None:
+        """Hold back everything, in both directions, until `resume`; connections are still accepted."""
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        """Let everything go on, and what was held back arrive: late, also from those who have hung up meanwhile."""
+        self._flowing.set()
+
+    def lead_to(self, port: int) -> None:
+        """Lead new connections to another server."""
+        self._target = ("127.0.0.1", port)
 
     def cut(self) -> None:
         """Cut every connection there is."""
@@ -59,6 +78,7 @@ class FaultProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.resume()
         _shut(self._listener)
         self._threads[0].join()
         self.cut()
@@ -93,12 +113,14 @@ class FaultProxy:
     def _carry_requests(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
             while data := client.recv(65536):
+                self._flowing.wait()
                 server.sendall(data)
         _shut(client, server)
 
     def _carry_replies(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
             while (data := server.recv(65536)) and not self._loses():
+                self._flowing.wait()
                 if not self._silent:
                     client.sendall(data)
         _shut(client, server)
