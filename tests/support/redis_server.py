@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -83,6 +84,16 @@ class RedisServer:
         assert self._process is not None
         self._process.kill()
         self._process.wait(PATIENCE)
+
+    def freeze(self) -> None:
+        """SIGSTOP: it keeps its connections, and does nothing until `thaw`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Stop it and remove its files; any number of times."""

@@ -71,6 +71,8 @@ class RedisOptions(SinkOptions):
             raise ValueError("token_ids needs format json: a text has no token ids")
         if self.control_token is not None and not self.control:
             raise ValueError("control_token needs control = true: else nobody is heard")
+        if self.wait_replicas and self.wait_timeout > self.lease / 2:
+            raise ValueError("wait_timeout needs a lease at least twice as long: nobody renews it meanwhile")
         return self
 
     @property

@@ -35,12 +35,19 @@ class Replicas:
         """
         if not self._wanted:
             return
-        begun = monotonic()
-        # Whoever has waited in vain has waited for all: streams that go on must not miss their beats meanwhile.
-        deadline = begun if begun < self._impatient_until else begun + self._timeout
-        while (having := connection.command("WAIT", self._wanted, _SLICE)) < self._wanted:
-            if monotonic() >= deadline:
-                self._impatient_until = monotonic() + self._timeout
-                raise Retryable(
-                    f"Redis at {connection.address}: {having} of {self._wanted} replicas have the end of the stream"
-                )
+        if monotonic() < self._impatient_until:
+            # Whoever has waited in vain has waited for all: streams that go on must not miss their beats meanwhile.
+            having = connection.command("WAIT", 0, _SLICE)
+        else:
+            having = self._wait(connection)
+            self._impatient_until = 0.0 if having >= self._wanted else monotonic() + self._timeout
+        if having < self._wanted:
+            raise Retryable(
+                f"Redis at {connection.address}: {having} of {self._wanted} replicas have the end of the stream"
+            )
+
+    def _wait(self, connection: Connection) -> int:
+        until, having = monotonic() + self._timeout, -1
+        while having < self._wanted and monotonic() < until:
+            having = connection.command("WAIT", self._wanted, _SLICE)
+        return having

