@@ -78,10 +78,11 @@ Exit codes:
 )
 @click.option("--prefix", default="streamfan", show_default=True, help="What the producer's keys begin with.")
 def tail(stream: str | None, url: str | None, offset: int | None, prefix: str, wait: float, **how: Any) -> None:
-    """Print the text of STREAM from its start, and then as it comes.
+    """Follow a stream from another process; list streams, or stop one.
 
-    Also of one that has ended, for as long as Redis keeps it. Without STREAM: of every stream that begins from now on,
-    one after the other. Leaving it, with Ctrl-C for example, stops nobody but this command.
+    Prints the text of STREAM from its start, and then as it comes; also of one that has ended, for as long as Redis
+    keeps it. Without STREAM: of every stream that begins from now on, one after the other. Leaving it, with Ctrl-C for
+    example, stops nobody but this command.
     """
     address = _address(url)
     _check(stream, offset, how)
