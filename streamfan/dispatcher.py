@@ -1,7 +1,8 @@
 """The one clock of a fan: it wakes whoever wants the text that has been written.
 
 A publisher leaves a note and goes on; it wakes the dispatcher only if somebody wants the text sooner than that would
-look anyway. So what a publisher pays does not depend on how many lanes and readers there are.
+look anyway, or else that somebody, if it is the only one. So it wakes one thread at most, and what it pays does not
+depend on how many lanes and readers there are.
 """
 
 from __future__ import annotations
@@ -82,8 +83,12 @@ class Dispatcher:
         self._news = False
         self._urgent = False
         self._stopped = False
+        # Who waits least, if nobody waits as little; how long that is, and how long the others wait.
+        self._first: Consumer | None = None
         self._eager = inf
+        self._patient = inf
         self._next_look = inf
+        self._noted = -inf
         self._last_news = -inf
         self._fast = False
         # daemon: a program that forgets to close its fan must be able to exit.
@@ -125,11 +130,18 @@ class Dispatcher:
             urgent: Nobody is to wait for more: a stream's first text, or its end.
         """
         self._news = True
+        now = monotonic()
+        before, self._noted = self._noted, now
         if urgent:
             self._urgent = True
             self._bell.ring()
-        elif monotonic() + self._eager < self._next_look:
-            self._bell.ring()
+        elif self._first is None or now - before < _FAST:
+            if now + self._eager < self._next_look:
+                self._bell.ring()
+        else:
+            self._first.wake()
+            if now + self._patient < self._next_look:
+                self._bell.ring()
 
     def _run(self) -> None:
         while not self._stopped:
@@ -173,5 +185,8 @@ class Dispatcher:
         return _REST if self._fast and now - self._last_news < _CALM else _LONGEST_SLEEP
 
     def _weigh(self) -> None:
+        slots = sorted(self._slots, key=lambda slot: slot.consumer.linger)
+        lingers = [*(slot.consumer.linger for slot in slots), inf, inf]
+        self._first = slots[0].consumer if lingers[0] <= _REST < lingers[1] else None
         # Nobody is rung for who is about to look anyway.
-        self._eager = max(_REST, min((slot.consumer.linger for slot in self._slots), default=inf))
+        self._eager, self._patient = max(_REST, lingers[0]), max(_REST, lingers[1])

@@ -116,12 +116,39 @@ def test_publisher_of_fast_news_does_not_ring_for_each_piece(monkeypatch: pytest
     assert dispatcher._next_look - clock.now == 1.0, "nobody looks for nothing"
 
 
-def test_slow_news_is_rung_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_news_wakes_at_once_whoever_waits_least(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr("streamfan.dispatcher.monotonic", clock)
     dispatcher = Dispatcher()
-    sleeper = Sleeper(0.0)
-    dispatcher.add(sleeper)
+    first, patient = Sleeper(0.0), Sleeper(0.05)
+    dispatcher.add(first)
+    dispatcher.add(patient)
+    dispatcher._next_look = dispatcher._look()
+    dispatcher._bell = bell = CountingBell()
+    patient.woken.clear()
+
+    for _ in range(10):
+        clock.now += 0.003
+        first.woken.clear()
+        dispatcher.notify()
+        assert first.woken.is_set()
+        if bell.wait(0):
+            dispatcher._next_look = dispatcher._look()
+
+    assert bell.rung == 1, "the others are looked after once"
+    assert not patient.woken.is_set()
+    clock.now += 0.05
+    dispatcher._look()
+    assert patient.woken.is_set()
+
+
+def test_slow_news_is_rung_for_where_several_wait_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("streamfan.dispatcher.monotonic", clock)
+    dispatcher = Dispatcher()
+    sleepers = [Sleeper(0.0), Sleeper(0.0)]
+    for sleeper in sleepers:
+        dispatcher.add(sleeper)
     dispatcher._next_look = dispatcher._look()
     dispatcher._bell = bell = CountingBell()
 
@@ -129,9 +156,10 @@ def test_slow_news_is_rung_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         clock.now += 0.003
         dispatcher.notify()
         assert bell.wait(0)
-        sleeper.woken.clear()
+        for sleeper in sleepers:
+            sleeper.woken.clear()
         dispatcher._next_look = dispatcher._look()
-        assert sleeper.woken.is_set()
+        assert all(sleeper.woken.is_set() for sleeper in sleepers)
 
 
 def test_what_a_publisher_does_is_the_same_for_any_number_of_consumers() -> None:
