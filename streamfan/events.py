@@ -257,7 +257,14 @@ def decode(data: bytes | str) -> Event:
         where = ".".join(map(str, first["loc"])) or "event"
         raise WireError(f"not an event: {where}: {first['msg']}: {_excerpt(data)}") from None
     _refuse_other_than(VERSION, event.v)
+    if not isinstance(event, Gap):
+        # pydantic's own time zone crashes the interpreter where one of its times is left at exit.
+        object.__setattr__(event, "time", _in_utc(event.time))
     return event
+
+
+def _in_utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _check_version(data: bytes | str) -> None:

@@ -120,3 +120,14 @@ def test_sink_can_carry_a_stop_back_through_the_stream_info() -> None:
     info.cancel("enough", by="reader")
 
     assert asked == [("enough", "reader")]
+
+
+@pytest.mark.parametrize(
+    "written", ["2026-11-20T18:23:31.042+01:00", "2026-11-20T17:23:31.042Z", "2026-11-20T17:23:31.042"]
+)
+def test_times_are_in_the_interpreters_own_utc_whatever_was_written(written: str) -> None:
+    event = decode(encode(Start.of(INFO)).replace(b'"time":"', b'"time":"' + written.encode() + b'","_":"', 1))
+
+    assert isinstance(event, Start)
+    assert event.time == datetime(2026, 11, 20, 17, 23, 31, 42_000, tzinfo=UTC)
+    assert event.time.tzinfo is UTC
