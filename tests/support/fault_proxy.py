@@ -36,6 +36,8 @@ class FaultProxy:
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._losing: int | None = None
+        self._passing: int | None = None
+        self._pace = 65536
         self._silent = False
         self._flowing = threading.Event()
         self._flowing.set()
@@ -44,6 +46,15 @@ class FaultProxy:
         """Swallow what the server sends next, after `after` more such answers, and cut that connection."""
         with self._lock:
             self._losing = after
+
+    def cut_request(self, after: int) -> None:
+        """Cut a connection when `after` more bytes have been carried to the server."""
+        with self._lock:
+            self._passing = after
+
+    def trickle(self) -> None:
+        """Carry one byte at a time, in both directions."""
+        self._pace = 1
 
     def silence(self) -> None:
         """Accept and read, and let no answer through any more."""
@@ -112,18 +123,30 @@ class FaultProxy:
 
     def _carry_requests(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError):
-            while data := client.recv(65536):
+            while data := client.recv(self._pace):
                 self._flowing.wait()
-                server.sendall(data)
+                passing = self._passes(len(data))
+                server.sendall(data[:passing])
+                if passing < len(data):
+                    break
         _shut(client, server)
 
     def _carry_replies(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
-            while (data := server.recv(65536)) and not self._loses():
+            while (data := server.recv(self._pace)) and not self._loses():
                 self._flowing.wait()
                 if not self._silent:
                     client.sendall(data)
         _shut(client, server)
+
+    def _passes(self, size: int) -> int:
+        """How many of this many bytes are carried."""
+        with self._lock:
+            if self._passing is None:
+                return size
+            passing = min(size, self._passing)
+            self._passing = self._passing - size if self._passing >= size else None
+            return passing
 
     def _loses(self) -> bool:
         with self._lock:

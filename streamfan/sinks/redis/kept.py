@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent, Retryable
@@ -30,6 +30,15 @@ _INDEX_LENGTH = 1000
 _REMEMBERED = 16_384
 
 
+@dataclass(slots=True)
+class _Known:
+    """What outlives a stream's connections: who is told of requests, and how much of the text was ever sent."""
+
+    requests: Requests
+    sent: int = 0
+    producer: Producer | None = None
+
+
 class Kept:
     """All streams of one sink, each as a log; exactly once."""
 
@@ -37,7 +46,7 @@ class Kept:
         self._link = link
         self._options = options
         self._replicas = Replicas(options.wait_replicas, options.wait_timeout)
-        self._producers: OrderedDict[tuple[str, int], Producer] = OrderedDict()
+        self._streams: OrderedDict[tuple[str, int], _Known] = OrderedDict()
 
     def rehearse(self) -> None:
         """Find out whether streams can be kept: needs of server and user what every event needs."""
@@ -51,22 +60,20 @@ class Kept:
 
     def open(self, stream: StreamInfo) -> int:
         """Take the stream over, and say how much of its text is there."""
-        key = (stream.id, stream.attempt)
-        again = key in self._producers
-        self._producers[key] = producer = self._producer(stream)
-        self._producers.move_to_end(key)
-        if len(self._producers) > _REMEMBERED:
-            self._producers.popitem(last=False)
+        known = self._remember(stream)
+        known.producer = producer = self._producer(stream)
         last = producer.open()
         self._list(stream, stream.time, announced=self._options.mode == "both")
-        # What is there before this sink has sent anything was brought by another one that has the same server.
-        return held(last) if again else 0
+        # More than was sent from here was brought by another sink that has the same server.
+        return min(held(last), known.sent)
 
     def write(self, chunk: Chunk) -> None:
         """Append a chunk."""
         producer = self._opened(chunk.stream)
         if producer is None:
             raise Retryable(f"Redis at {self._link.address}: the connection was lost")
+        known = self._remember(chunk.stream)
+        known.sent = max(known.sent, chunk.end)
         producer.append(Text.of(chunk, token_ids=self._options.token_ids))
 
     def beat(self, stream: StreamInfo) -> None:
@@ -81,25 +88,34 @@ class Kept:
             raise Retryable(
                 f"Redis at {self._link.address}: holds {there} of {end.offset} bytes of stream {stream.id!r}"
             )
-        producer = self._producers[stream.id, stream.attempt]
+        producer = self._opened(stream)
+        assert producer is not None, "it has just been opened"
         producer.append(end if self._options.token_ids else replace(end, token_ids=()))
         producer.finish()
-        # Last: replicas are waited for up to what this connection has written last, and the end may be older than it.
         self._list(stream, end.time)
+        # Last: they are waited for up to what this connection has written last, which may not have been the end.
         self._replicas.confirm(self._link.reach())
-        del self._producers[stream.id, stream.attempt]
+        del self._streams[stream.id, stream.attempt]
 
     def _producer(self, stream: StreamInfo) -> Producer:
-        known = self._producers.get((stream.id, stream.attempt))
-        requests = Requests(stream, self._options.token) if known is None else known.requests
+        known = self._streams.get((stream.id, stream.attempt))
+        requests = self._requests(stream) if known is None else known.requests
         return Producer(self._link.reach(), Names(self._options.prefix, stream.id), stream, self._options, requests)
 
+    def _requests(self, stream: StreamInfo) -> Requests:
+        return Requests(stream, self._options.token)
+
     def _opened(self, stream: StreamInfo) -> Producer | None:
+        known = self._streams.get((stream.id, stream.attempt))
+        return known.producer if known is not None and known.producer is not None and known.producer.usable else None
+
+    def _remember(self, stream: StreamInfo) -> _Known:
         key = (stream.id, stream.attempt)
-        if key not in self._producers:
-            return None
-        self._producers.move_to_end(key)
-        return self._producers[key] if self._producers[key].usable else None
+        known = self._streams[key] = self._streams.get(key) or _Known(self._requests(stream))
+        self._streams.move_to_end(key)
+        if len(self._streams) > _REMEMBERED:
+            self._streams.popitem(last=False)
+        return known
 
     def _list(self, stream: StreamInfo, time: datetime, *, announced: bool = False) -> None:
         key = index(self._options.prefix)

@@ -34,16 +34,16 @@ class RedisOptions(SinkOptions):
         20.0, description="How long after its last sign of life the producer counts as lost."
     )
     history: Annotated[int, Field(ge=100)] = Field(
-        100_000, description="About how many events of a stream are kept; older ones are forgotten first."
+        100_000, description="About how many events of a stream are kept; the oldest are forgotten first."
     )
     # Redis forgets whole nodes of its log, by default of 4 KiB.
     history_bytes: Annotated[Size, Field(ge=4096)] | None = Field(
-        None, description="About how many bytes of a stream's text are kept; older ones are forgotten first."
+        None, description="About how many bytes of a stream's text are kept; the oldest are forgotten first."
     )
     token_ids: bool = Field(True, description="Write the token ids beside the text.")
-    control: bool = Field(False, description="Stop the model when a reader asks for it.")
+    control: bool = Field(False, description="Let readers stop the model.")
     control_token: Secret | None = Field(
-        None, description="Hear only readers that know this; without it, any that may write to this Redis."
+        None, description="Hear only readers that know this; otherwise any that may write to this Redis."
     )
     wait_replicas: Annotated[int, Field(ge=0)] = Field(
         0, description="How many replicas must have a stream's end before it counts as delivered."
@@ -55,7 +55,9 @@ class RedisOptions(SinkOptions):
         "json", description="With mode pubsub: publish the events, or the text as it is and nothing else."
     )
     channel: Annotated[str, Field(min_length=1)] | None = Field(
-        None, description="With mode pubsub: where to publish; {stream} is the stream's id. Else PREFIX:{ID}:live."
+        None,
+        description="With mode pubsub: where to publish; {stream} is the stream's id. "
+        "Otherwise PREFIX:{ID}:live, where the braces are literal.",
     )
 
     @model_validator(mode="after")
@@ -71,6 +73,8 @@ class RedisOptions(SinkOptions):
             raise ValueError("token_ids needs format json: a text has no token ids")
         if self.control_token is not None and not self.control:
             raise ValueError("control_token needs control = true: else nobody is heard")
+        if self.token == "":
+            raise ValueError("control_token is empty, and everybody knows that")
         if self.wait_replicas and self.wait_timeout > self.lease / 2:
             raise ValueError("wait_timeout needs a lease at least twice as long: nobody renews it meanwhile")
         return self

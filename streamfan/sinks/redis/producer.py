@@ -22,14 +22,13 @@ class Producer:
 
     Every method raises a `SinkError`: `Permanent` where another writer has taken over.
 
-    Attributes:
+    Args:
         requests: Whom to tell what is asked of it.
     """
 
     def __init__(
         self, connection: Connection, names: Names, stream: StreamInfo, options: RedisOptions, requests: Requests
     ) -> None:
-        self.requests = requests
         self._connection = connection
         self._stream = stream
         self._claim = Claim(connection, names, stream, options.lease)

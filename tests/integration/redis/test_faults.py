@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
 
 from streamfan.errors import Permanent, Retryable
+from streamfan.events import Text, encode
 from streamfan.fan import Fan
 from streamfan.options import LaneOptions
 from streamfan.redis.address import Address
 from streamfan.redis.connection import Connection
 from streamfan.sinks.redis import RedisSink
-from tests.support.deliveries import chunks, ending
+from tests.support.deliveries import chunks, deliver, ending
 from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import RedisServer
 from tests.support.redis_sinks import log_of, text_of, wait_until
@@ -51,6 +54,37 @@ def test_a_text_whose_reply_was_lost_is_there_once(proxy: FaultProxy, any_server
     sink.write(third)
 
     assert held == second.end
+    assert text_of(any_server.client) == "Once upon a time"
+
+
+def test_a_connection_cut_at_any_byte_of_a_command_costs_nothing(
+    proxy: FaultProxy, any_server: RedisServer, make: Make
+) -> None:
+    sink, stream, text, uncut = make(proxy.url), info(), "", False
+    sink.open(stream)
+
+    for after in count():
+        _, chunk = chunks(stream, text, f"{after} ")
+        proxy.cut_request(after)
+        with suppress(Retryable):
+            sink.write(chunk)
+            uncut = True
+        if not uncut and sink.open(stream) != chunk.end:
+            sink.write(chunk)
+        text += chunk.text
+        if uncut:
+            # The whole command has passed, and it holds the event.
+            assert after > len(encode(Text.of(chunk)))
+            break
+
+    assert text_of(any_server.client) == text
+
+
+def test_bytes_that_come_one_by_one_arrive(proxy: FaultProxy, any_server: RedisServer, make: Make) -> None:
+    proxy.trickle()
+
+    deliver(make(proxy.url), "Once ", "upon ", "a time")
+
     assert text_of(any_server.client) == "Once upon a time"
 
 
@@ -254,6 +288,20 @@ def test_a_fan_brings_the_whole_text_through_every_fault(proxy: FaultProxy, any_
     assert fan.report.sinks[0].complete == 1
     assert text_of(any_server.client) == "".join(f"before {number} after {number} " for number in rounds)
     assert log_of(any_server.client)[-1][1]["complete"] is True
+
+
+def test_what_another_sink_has_brought_while_a_reply_was_lost_is_not_taken_for_sent(
+    proxy: FaultProxy, any_server: RedisServer, make: Make
+) -> None:
+    sink, other, stream = make(proxy.url), make(any_server.url), info()
+    proxy.cut()
+    with pytest.raises(Retryable):
+        sink.open(stream)
+    other.open(stream)
+    other.write(chunks(stream, "Once")[0])
+
+    # A lane goes on only from what it has sent.
+    assert sink.open(stream) == 0
 
 
 def test_two_sinks_with_one_server_agree(server: RedisServer) -> None:

@@ -19,6 +19,7 @@ def sink(**options: Any) -> RedisSink:
     ("options", "reason"),
     [
         ({"control_token": "t0ken"}, "control_token needs control = true: else nobody is heard"),
+        ({"control": True, "control_token": ""}, "control_token is empty"),
         ({"control": True, "mode": "pubsub"}, "control needs mode both or log: nothing is kept in mode pubsub"),
         ({"ttl": "1h", "mode": "pubsub"}, "ttl needs mode both or log: nothing is kept in mode pubsub"),
         ({"wait_replicas": 1, "mode": "pubsub"}, "wait_replicas needs mode both or log"),
