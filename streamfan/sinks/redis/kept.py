@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from streamfan.sinks.redis.options import RedisOptions
 
 _INDEX_LENGTH = 1000
+# The first channel that the user may not publish on. A server before 7.0 cannot say, and forbids none unless told to.
+_FORBIDDEN = """
+for _, channel in ipairs(ARGV) do
+  if redis.acl_check_cmd and not redis.acl_check_cmd('PUBLISH', channel, '') then return channel end
+end
+return false
+"""
 # How many streams at most are remembered. A lane that gives a stream up does not say so, and the one that was quiet
 # longest is forgotten; if it does come back, its text is sent again from the start, and what the log has is not stored
 # twice.
@@ -51,12 +58,15 @@ class Kept:
     def rehearse(self) -> None:
         """Find out whether streams can be kept: needs of server and user what every event needs."""
         # Stores nothing, for there is no such log.
-        append = ("XADD", Names(self._options.prefix, "").log, "NOMKSTREAM", "*", "event", "")
+        names = Names(self._options.prefix, "")
+        append = ("XADD", names.log, "NOMKSTREAM", "*", "event", "")
         wait = [("WAIT", 0, 1)] if self._options.wait_replicas else []
         try:
             self._link.reach().pipeline(append, *wait)
         except Refused as error:
             raise Permanent(f"{error}\nWhat is needed: Redis 6.2 or later, and a user who may write") from None
+        if self._options.mode == "both":
+            self._may_publish(names.live, index(self._options.prefix))
 
     def open(self, stream: StreamInfo) -> int:
         """Take the stream over, and say how much of its text is there."""
@@ -96,6 +106,15 @@ class Kept:
         # Last: they are waited for up to what this connection has written last, which may not have been the end.
         self._replicas.confirm(self._link.reach())
         del self._streams[stream.id, stream.attempt]
+
+    def _may_publish(self, *channels: str) -> None:
+        connection = self._link.reach()
+        forbidden = connection.command("EVAL", _FORBIDDEN, 0, *channels) if connection.scripts else None
+        if forbidden is not None:
+            raise Permanent(
+                f"Redis at {connection.address}: the user may not publish on channel {forbidden.decode()!r}\n"
+                f"Try: ACL SETUSER NAME &{self._options.prefix}:*, or the option mode=log"
+            )
 
     def _producer(self, stream: StreamInfo) -> Producer:
         known = self._streams.get((stream.id, stream.attempt))

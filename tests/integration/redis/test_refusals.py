@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,6 +38,36 @@ def test_a_user_who_may_not_run_scripts_can_write(server: RedisServer, make: Mak
     deliver(make(server.url.replace("//", "//writer:x@")), "Hello")
 
     assert text_of(server.client) == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "refused"), [([], "streamfan:{}:live"), (["streamfan:{*}:live"], "streamfan:streams")]
+)
+def test_a_user_without_channels_is_told_when_connecting_and_can_still_keep_logs(
+    allowed: list[str], refused: str, server: RedisServer, make: Make
+) -> None:
+    server.client.acl_setuser(
+        "keeper", enabled=True, nopass=True, categories=["+@all"], keys=["*"], channels=allowed, reset_channels=True
+    )
+    url = server.url.replace("//", "//keeper:x@")
+
+    with pytest.raises(
+        Permanent, match=rf"may not publish on channel '{re.escape(refused)}'\nTry: ACL SETUSER NAME &streamfan:"
+    ):
+        make(url)
+    deliver(make(url, mode="log"), "Hello")
+
+    assert text_of(server.client) == "Hello"
+
+
+def test_a_user_with_the_channels_of_the_prefix_can_do_all(server: RedisServer, make: Make) -> None:
+    server.client.acl_setuser(
+        "app", enabled=True, nopass=True, categories=["+@all"], keys=["app:*"], channels=["app:*"]
+    )
+
+    deliver(make(server.url.replace("//", "//app:x@"), prefix="app", control=True), "Hello")
+
+    assert server.client.xlen("app:{s}:log") == 3
 
 
 def test_a_full_server_may_pass(server: RedisServer, make: Make) -> None:
