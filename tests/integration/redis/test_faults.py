@@ -304,6 +304,25 @@ def test_what_another_sink_has_brought_while_a_reply_was_lost_is_not_taken_for_s
     assert sink.open(stream) == 0
 
 
+def test_what_another_sink_was_quicker_with_is_there_once(any_server: RedisServer, make: Make) -> None:
+    any_server.client.flushall()
+    stream = info()
+    one, two = make(any_server.url), make(any_server.url)
+    first, second = chunks(stream, "Once ", "upon")
+    one.open(stream)
+    two.open(stream)
+
+    one.write(first)
+    two.write(first)
+    two.write(second)
+    one.write(second)
+    for sink in (one, two):
+        sink.close(stream, ending(stream, "Once upon"))
+
+    assert text_of(any_server.client) == "Once upon"
+    assert [event["type"] for _, event in log_of(any_server.client)] == ["start", "text", "text", "end"]
+
+
 def test_two_sinks_with_one_server_agree(server: RedisServer) -> None:
     with Fan() as fan:
         for id in ("one", "two"):
