@@ -66,7 +66,9 @@ class RedisOptions(SinkOptions):
         for name in _LOG_ONLY if pubsub else _PUBSUB_ONLY:
             if name in self.model_fields_set:
                 needed = (
-                    "mode both or log: nothing is kept in mode pubsub" if pubsub else f"mode pubsub, not {self.mode}"
+                    "mode both or log: nothing is kept in mode pubsub"
+                    if pubsub
+                    else f"mode pubsub, and it is {self.mode!r}"
                 )
                 raise ValueError(f"{name} needs {needed}")
         if self.format == "text" and "token_ids" in self.model_fields_set:
