@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from streamfan.errors import ConfigError
 
@@ -35,6 +35,20 @@ class Address:
                 f"{self.origin or 'the Redis URL'} {problem}\n"
                 "Try: redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss://... or unix:///PATH[?db=DATABASE]"
             )
+
+    def at(self, host: str | None, port: int) -> Address:
+        """The way to another server, with the same scheme, user and options.
+
+        Args:
+            host: None for the same host.
+        """
+        parts = urlsplit(self.url)
+        host = host or parts.hostname or "localhost"
+        userinfo, at, _ = parts.netloc.rpartition("@")
+        netloc = f"{userinfo}{at}{f'[{host}]' if ':' in host else host}:{port}"
+        # The servers of a cluster name no sockets to each other.
+        scheme, path = ("redis", "") if parts.scheme == "unix" else (parts.scheme, parts.path)
+        return Address(urlunsplit((scheme, netloc, path, parts.query, "")), self.origin)
 
     def __str__(self) -> str:
         parts = urlsplit(self.url)

@@ -57,3 +57,20 @@ def test_an_address_is_shown_without_user_password_and_query(url: str, shown: st
 
 def test_an_address_tells_where_it_comes_from() -> None:
     assert str(Address("redis://host", "$REDIS_URL")) == "redis://host ($REDIS_URL)"
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "expected"),
+    [
+        ("redis://localhost", "10.0.0.7", "redis://10.0.0.7:7001"),
+        (
+            f"rediss://user:{QUOTED}@host:6380/0?ssl_ca_certs=x",
+            "::1",
+            f"rediss://user:{QUOTED}@[::1]:7001/0?ssl_ca_certs=x",
+        ),
+        (f"redis://:{QUOTED}@[::1]:6380/0", None, f"redis://:{QUOTED}@[::1]:7001/0"),
+        ("unix://user:x@/run/redis.sock?socket_timeout=2", None, "redis://user:x@localhost:7001?socket_timeout=2"),
+    ],
+)
+def test_the_way_to_another_server_differs_in_host_and_port_only(url: str, host: str | None, expected: str) -> None:
+    assert Address(url, "$REDIS_URL").at(host, 7001) == Address(expected, "$REDIS_URL")
