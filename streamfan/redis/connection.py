@@ -9,28 +9,43 @@ from __future__ import annotations
 
 import re
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamfan.errors import ConfigError, Permanent, Retryable, SinkError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from streamfan.redis.address import Address
 
 Argument = str | bytes | int
+T = TypeVar("T")
 
 TIMEOUT = 5.0
 """Seconds that a server has for an answer, unless the URL says otherwise."""
 
 # Answers of a server in trouble that may pass, of those that redis-py has no class for.
 _PASSING_CODES = ("BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE")
-# What a URL may say that is also meant for others: how a pool of connections works, what is repeated, what is decoded.
-_IGNORED = ("max_connections", "timeout", "retry_on_timeout", "retry_on_error", "decode_responses")
+# What a URL may say that is meant for others: how a pool of connections works, what is repeated or decoded, what is
+# sent between commands.
+_IGNORED = (
+    *("max_connections", "timeout", "retry_on_timeout", "retry_on_error", "decode_responses"),
+    "health_check_interval",
+)
+# The first version whose clusters have channels that belong to slots.
+_SHARDED_SINCE = 7
 
 
 class Unreachable(Retryable):
     """Nobody answered, or nobody answers any more."""
+
+
+class Elsewhere(Retryable):
+    """Not from this server, or not now: the connection is closed, and whoever makes the next one asks where to."""
+
+
+class Moved(Elsewhere):
+    """Another server of the cluster has the key; the one that was asked knows which."""
 
 
 class NotRedis(Permanent):
@@ -41,8 +56,8 @@ class Refused(Permanent):
     """The server has answered with an error."""
 
 
-class Connection:
-    """A connection to the server at `address`, made by the constructor.
+class Link:
+    """A connection to the server at `address`, made by the constructor and used until it breaks.
 
     For one thread. Every method raises a `SinkError`, also for what redis-py raises.
 
@@ -51,7 +66,7 @@ class Connection:
         timeout: Seconds that the server has for an answer.
 
     Attributes:
-        scripts: Whether the server runs Lua scripts for this user.
+        lost: Why it cannot be used any more, where that was an error.
 
     Raises:
         ConfigError: The URL has an option that redis-py does not know.
@@ -61,18 +76,67 @@ class Connection:
         self, address: Address, credentials: Mapping[str, str] | None = None, *, timeout: float = TIMEOUT
     ) -> None:
         self.address = address
+        self.lost: SinkError | None = None
         self._connection = _make(address, credentials or {}, timeout)
         self._call(self._connection.connect)
-        self.scripts = self._runs_scripts()
-        if not self.scripts:
-            # fakeredis hangs up after every error. Nothing has been stored yet, so nobody need be told.
-            self.close()
-            self._call(self._connection.connect)
 
     @property
     def alive(self) -> bool:
         """Whether it can still be used; once False, always False."""
         return bool(self._connection.is_connected)
+
+    def close(self) -> None:
+        """Hang up; never raises."""
+        self._connection.disconnect()
+
+    def _send(self, commands: Iterable[tuple[Argument, ...]]) -> None:
+        if not self.alive:
+            # redis-py would connect again.
+            raise Unreachable(f"Redis at {self.address}: the connection was lost")
+        self._connection.send_packed_command(self._connection.pack_commands(commands))
+
+    def _call(self, call: Callable[[], T]) -> T:
+        from redis.exceptions import RedisError
+
+        try:
+            return call()
+        except (RedisError, OSError) as error:
+            raise self._lose(sorted_error(error, self.address)) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _lose(self, error: SinkError) -> SinkError:
+        self.close()
+        self.lost = error
+        return error
+
+
+class Connection(Link):
+    """A connection for commands and their answers.
+
+    Attributes:
+        scripts: Whether the server runs Lua scripts for this user.
+        clustered: Whether the server is one of a Redis Cluster.
+        sharded: Whether it has channels that belong to a slot, as a key does; a cluster of Redis 7 or later.
+    """
+
+    def __init__(
+        self, address: Address, credentials: Mapping[str, str] | None = None, *, timeout: float = TIMEOUT
+    ) -> None:
+        super().__init__(address, credentials, timeout=timeout)
+        # One round trip. HELLO is allowed to whoever has logged in, and PING tells best that this is still to be done.
+        questions = (("PING",), ("HELLO",), ("EVAL", "return 1", 0))
+        _, hello, evaluated = self._call(lambda: self._exchange(questions))
+        said = dict(zip(hello[::2], hello[1::2], strict=True)) if self._granted(hello) else {}
+        self.scripts = self._granted(evaluated)
+        self.clustered = said.get(b"mode") == b"cluster"
+        major: bytes = said.get(b"version", b"").partition(b".")[0]
+        self.sharded = self.clustered and major.isdigit() and int(major) >= _SHARDED_SINCE
+        if not self.scripts:
+            # fakeredis hangs up after every error. Nothing has been stored yet, so nobody need be told.
+            self.close()
+            self._call(self._connection.connect)
 
     def command(self, *arguments: Argument) -> Any:
         """Send one command and return its answer, as RESP2 has it."""
@@ -88,17 +152,15 @@ class Connection:
 
     def answers(self, *commands: tuple[Argument, ...]) -> list[Any]:
         """The same as `pipeline`, with the error that each refused command has met in the place of its answer."""
-        if not self.alive:
-            raise Unreachable(f"Redis at {self.address}: the connection was lost")
-        answers: list[Any] = self._call(lambda: self._exchange(commands))
-        return [sorted_error(answer, self.address) if isinstance(answer, Exception) else answer for answer in answers]
+        answers = self._call(lambda: self._exchange(commands))
+        return [self._understood(answer) if isinstance(answer, Exception) else answer for answer in answers]
 
-    def close(self) -> None:
-        """Hang up; never raises."""
-        self._connection.disconnect()
+    def _understood(self, answer: Exception) -> SinkError:
+        error = sorted_error(answer, self.address)
+        return self._lose(error) if isinstance(error, Elsewhere) else error
 
     def _exchange(self, commands: tuple[tuple[Argument, ...], ...]) -> list[Any]:
-        self._connection.send_packed_command(self._connection.pack_commands(commands))
+        self._send(commands)
         return [self._answer() for _ in commands]
 
     def _answer(self) -> Any:
@@ -109,24 +171,13 @@ class Connection:
         except ResponseError as error:
             return error
 
-    def _call(self, call: Callable[[], Any]) -> Any:
-        from redis.exceptions import RedisError
-
-        try:
-            return call()
-        except (RedisError, OSError) as error:
-            self.close()
-            raise sorted_error(error, self.address) from None
-        except BaseException:
-            self.close()
-            raise
-
-    def _runs_scripts(self) -> bool:
-        try:
-            self.command("EVAL", "return 1", 0)
-        except Refused:
+    def _granted(self, answer: Any) -> bool:
+        if not isinstance(answer, Exception):
+            return True
+        error = sorted_error(answer, self.address)
+        if isinstance(error, Refused):
             return False
-        return True
+        raise self._lose(error) from None
 
 
 def _make(address: Address, credentials: Mapping[str, str], timeout: float) -> Any:
@@ -134,11 +185,12 @@ def _make(address: Address, credentials: Mapping[str, str], timeout: float) -> A
     from redis.exceptions import RedisError
 
     try:
-        options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "protocol": 2}
+        options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
         options |= parse_url(address.url)  # type: ignore[no-untyped-call]
         options |= credentials
         for name in _IGNORED:
             options.pop(name, None)
+        options["protocol"] = 2
         return options.pop("connection_class", Connection)(**options)
     except (RedisError, TypeError, ValueError) as error:
         raise ConfigError(f"Redis at {address}: its URL has an option that cannot be used: {error}") from None
@@ -154,11 +206,13 @@ def sorted_error(error: Exception, address: Address) -> SinkError:
     match error:
         case redis.AuthenticationError() | redis.AuthorizationError():
             return Permanent(f"{message}\nTry: USER:PASSWORD@ in the URL, or the options 'username' and 'password'")
-        case redis.AskError() | redis.ClusterCrossSlotError():
-            return Permanent(f"{message}\nIt is a node of a Redis Cluster, and this needs a Redis without cluster mode")
-        case redis.ReadOnlyError() | redis.OutOfMemoryError() | redis.BusyLoadingError():
-            return Retryable(message)
-        case redis.ClusterDownError() | redis.TryAgainError():
+        case redis.MovedError() as moved:
+            return Moved(f"Redis at {address}: slot {moved.slot_id} is at {moved.host}:{moved.port} now")
+        case redis.ReadOnlyError() | redis.ClusterDownError():
+            return Elsewhere(message)
+        case redis.AskError() as moving:
+            return Retryable(f"Redis at {address}: slot {moving.slot_id} is on its way to {moving.host}:{moving.port}")
+        case redis.TryAgainError() | redis.OutOfMemoryError() | redis.BusyLoadingError():
             return Retryable(message)
         case redis.ResponseError():
             return Retryable(message) if text.startswith(_PASSING_CODES) else Refused(message)

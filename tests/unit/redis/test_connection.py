@@ -5,7 +5,7 @@ from redis.connection import DefaultParser
 
 from streamfan.errors import Permanent, Retryable, SinkError
 from streamfan.redis.address import Address
-from streamfan.redis.connection import Refused, sorted_error
+from streamfan.redis.connection import Elsewhere, Moved, Refused, sorted_error
 
 ADDRESS = Address("redis://:secret@host/0")
 
@@ -24,10 +24,14 @@ def sort(answer: str) -> SinkError:
             Retryable,
         ),
         ("NOREPLICAS Not enough good replicas to write.", Retryable),
-        ("READONLY You can't write against a read only replica.", Retryable),
+        ("READONLY You can't write against a read only replica.", Elsewhere),
         ("OOM command not allowed when used memory > 'maxmemory'.", Retryable),
         ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", Retryable),
-        ("CLUSTERDOWN Hash slot not served", Retryable),
+        ("CLUSTERDOWN Hash slot not served", Elsewhere),
+        ("MOVED 3999 127.0.0.1:6381", Moved),
+        ("ASK 3999 127.0.0.1:6381", Retryable),
+        ("TRYAGAIN Multiple keys request during rehashing of slot", Retryable),
+        ("CROSSSLOT Keys in request don't hash to the same slot", Refused),
         ("ERR max number of clients reached", Retryable),
         ("WRONGPASS invalid username-password pair or user is disabled.", Permanent),
         ("NOAUTH Authentication required.", Permanent),
@@ -44,8 +48,5 @@ def test_answer_says_whether_another_try_may_help(answer: str, kind: type[SinkEr
     assert "secret" not in str(error)
 
 
-def test_a_cluster_node_is_refused_by_name() -> None:
-    error = sort("MOVED 3999 127.0.0.1:6381")
-
-    assert isinstance(error, Permanent)
-    assert "Redis Cluster" in str(error)
+def test_where_a_slot_is_now_is_said() -> None:
+    assert str(sort("MOVED 3999 10.0.0.7:6381")) == "Redis at redis://***@host/0: slot 3999 is at 10.0.0.7:6381 now"
