@@ -63,6 +63,11 @@ class RedisServer:
             self._client = redis.Redis(host="127.0.0.1", port=self.port, decode_responses=True)
         return self._client
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start it, on the same port and with the files that it has left; returns when it answers."""
         with self._output.open("ab") as output:

