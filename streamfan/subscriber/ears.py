@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from streamfan.redis.address import Address
+    from streamfan.redis.doorbell import Heard
 
 # A server of which nothing is heard for so long is asked whether it is there, and has as long for its answer.
 _QUIET = 2.0
@@ -31,9 +31,6 @@ class Ears:
     def __init__(self) -> None:
         self._ears: dict[tuple[Address, bool], _Ear] = {}
         self._channels: dict[str, tuple[Address, bool]] = {}
-        # Requests to listen that are not acknowledged. A channel that was left and asked for again has two, and only
-        # the second means that nothing is missed.
-        self._unanswered: Counter[str] = Counter()
 
     @property
     def descriptors(self) -> list[int]:
@@ -43,7 +40,7 @@ class Ears:
     @property
     def pending(self) -> bool:
         """Whether something has come that `select` does not see any more."""
-        return any(ear.doorbell.buffered for ear in self._ears.values())
+        return any(ear.doorbell.pending for ear in self._ears.values())
 
     def listen(self, channel: str, address: Address, *, sharded: bool) -> None:
         """Ask the server at `address` for what is published on `channel`."""
@@ -51,7 +48,6 @@ class Ears:
         if place not in self._ears:
             self._ears[place] = _Ear(Doorbell(address, sharded=sharded))
         self._channels[channel] = place
-        self._unanswered[channel] += 1
         self._ears[place].doorbell.subscribe(channel)
 
     def ignore(self, channel: str) -> None:
@@ -60,20 +56,12 @@ class Ears:
         if place is not None:
             self._ears[place].doorbell.unsubscribe(channel)
 
-    def messages(self) -> Iterator[tuple[str, str, bytes]]:
-        """What has come, without waiting: its kind, the channel, and the data; see `Doorbell.messages`."""
+    def messages(self) -> Iterator[Heard]:
+        """What has come, without waiting for more."""
         for ear in self._ears.values():
             for message in ear.doorbell.messages():
                 ear.heard_at, ear.asked = monotonic(), False
-                if message[0] != "subscribed" or self._is_last(message[1]):
-                    yield message
-
-    def _is_last(self, channel: str) -> bool:
-        self._unanswered[channel] -= 1
-        if self._unanswered[channel] > 0:
-            return False
-        del self._unanswered[channel]
-        return channel in self._channels
+                yield message
 
     def check(self) -> None:
         """Ask servers of which nothing is heard whether they are there.
@@ -96,4 +84,3 @@ class Ears:
             ear.doorbell.close()
         self._ears.clear()
         self._channels.clear()
-        self._unanswered.clear()

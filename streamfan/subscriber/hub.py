@@ -57,7 +57,7 @@ class Hub:
         self._leave = leave
         self._servers = Servers(address)
         self._ears = Ears()
-        self._watches = Watches(self._servers, self._ears, prefix)
+        self._watches = Watches(address, self._servers, self._ears, prefix)
         self._roll = Roll(self._servers, self._ears, prefix)
         self._orders: deque[Callable[[], object]] = deque()
         self._alarm, self._ringer = socket.socketpair()
@@ -168,15 +168,15 @@ class Hub:
             self._alarm.recv(4096)
 
     def _hear(self) -> None:
-        for kind, channel, data in self._ears.messages():
-            if kind == "message":
-                self._watches.hear(channel, data)
-                self._roll.hear(channel, data)
-            elif kind == "subscribed":
-                self._watches.acknowledged(channel)
-                self._roll.acknowledged(channel)
-            elif kind == "moved":
-                raise Retryable(f"Redis at {self._address}: channel {channel!r} is at another server now")
+        for heard in self._ears.messages():
+            if heard.kind == "message":
+                self._watches.hear(heard.channel, heard.data)
+                self._roll.hear(heard.channel, heard.data)
+            elif heard.kind == "subscribed":
+                self._watches.acknowledged(heard.channel)
+                self._roll.acknowledged(heard.channel)
+            elif heard.kind == "moved":
+                raise Retryable(f"Redis at {self._address}: channel {heard.channel!r} is at another server now")
         self._ears.check()
 
     def _ask(self, stream: str, stop: Stop, future: Future[None]) -> None:
@@ -215,7 +215,6 @@ class Hub:
         self._contact = None
         self._ears.close()
         self._servers.close()
-        self._servers.forget()
 
 
 def _told(error: SinkError) -> ServerError:

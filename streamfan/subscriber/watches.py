@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from streamfan.events import Event
+    from streamfan.redis.address import Address
     from streamfan.redis.connection import Connection
     from streamfan.redis.servers import Servers
     from streamfan.subscriber.ears import Ears
@@ -39,12 +40,14 @@ class Watches:
     """All streams that are read; for one thread. Its methods raise a `SinkError` when a connection is lost.
 
     Args:
-        servers: Where their logs are.
+        address: The Redis, for people.
+        servers: Where the logs are.
         ears: Who listens to their channels.
         prefix: What their keys begin with.
     """
 
-    def __init__(self, servers: Servers, ears: Ears, prefix: str) -> None:
+    def __init__(self, address: Address, servers: Servers, ears: Ears, prefix: str) -> None:
+        self._address = address
         self._servers = servers
         self._ears = ears
         self._prefix = prefix
@@ -118,7 +121,7 @@ class Watches:
         for watch in self._busy:
             if not watch.asked:
                 home = self._servers.home(watch.names.live)
-                self._ears.listen(watch.names.live, home, sharded=self._servers.clustered)
+                self._ears.listen(watch.names.live, home, sharded=self._servers.sharded)
                 watch.asked = True
 
     def acknowledged(self, channel: str) -> None:
@@ -172,7 +175,7 @@ class Watches:
         elif entries:
             reader.found(entries[0][0].attempt)
         else:
-            watch.not_found(self._servers.address, monotonic())
+            watch.not_found(self._address, monotonic())
 
     def scan(self, contact: float) -> None:
         """Look at the streams of which nothing was heard for long.
