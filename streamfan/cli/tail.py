@@ -135,7 +135,7 @@ def _token(path: str | None) -> str | None:
 # Following
 
 
-def _follow(subscription: Subscription, address: Address) -> int:
+def _follow(subscription: Subscription[Any], address: Address) -> int:
     """Print what comes; the exit code."""
     if subscription.stream is None and console.on_terminal():
         console.say(f"streamfan: waiting for streams at {address}; Ctrl-C to leave")
@@ -152,7 +152,7 @@ def _follow(subscription: Subscription, address: Address) -> int:
     return code
 
 
-def _parts(subscription: Subscription) -> Iterator[str | Event | StreamfanError]:
+def _parts(subscription: Subscription[Any]) -> Iterator[str | Event | StreamfanError]:
     """What comes, errors among it; to the end, or the first error that it does not go on after."""
     one = subscription.stream is not None
     while True:
@@ -206,7 +206,7 @@ class _Printer:
 # Stopping
 
 
-def _cancel(subscription: Subscription, reason: str) -> int:
+def _cancel(subscription: Subscription[Any], reason: str) -> int:
     """Ask the producer to stop, and say what became of it; the exit code."""
     try:
         subscription.cancel(reason, by=_user())
@@ -219,7 +219,7 @@ def _cancel(subscription: Subscription, reason: str) -> int:
     return 0
 
 
-def _end(subscription: Subscription) -> End:
+def _end(subscription: Subscription[Any]) -> End:
     """The end of the stream, however that comes."""
     while True:
         try:

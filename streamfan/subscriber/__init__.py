@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any, Literal, overload
+
 from streamfan.errors import MissingExtra, UsageError
 from streamfan.redis.address import Address
 from streamfan.subscriber.reading import Wanted
 from streamfan.subscriber.subscription import AsyncSubscription, Subscription
 
+if TYPE_CHECKING:
+    from streamfan.events import Event
+
 __all__ = ["AsyncSubscription", "Subscription", "asubscribe", "subscribe"]
 
 
+@overload
+def subscribe(
+    url: str,
+    stream: str | None = None,
+    *,
+    offset: int = 0,
+    events: Literal[False] = False,
+    wait: float = 0.0,
+    prefix: str = "streamfan",
+    token: str | None = None,
+) -> Subscription[str]: ...
+@overload
+def subscribe(
+    url: str,
+    stream: str | None = None,
+    *,
+    offset: int = 0,
+    events: Literal[True],
+    wait: float = 0.0,
+    prefix: str = "streamfan",
+    token: str | None = None,
+) -> Subscription[Event]: ...
+@overload
+def subscribe(
+    url: str,
+    stream: str | None = None,
+    *,
+    offset: int = 0,
+    events: bool,
+    wait: float = 0.0,
+    prefix: str = "streamfan",
+    token: str | None = None,
+) -> Subscription[str] | Subscription[Event]: ...
 def subscribe(
     url: str,
     stream: str | None = None,
@@ -19,7 +57,7 @@ def subscribe(
     wait: float = 0.0,
     prefix: str = "streamfan",
     token: str | None = None,
-) -> Subscription:
+) -> Subscription[Any]:
     """Read a stream that another program writes to Redis: its history first, then live, to its end.
 
     The text comes in order, once, without gaps: what a channel misses, a restart of the server interrupts, or a slow
@@ -52,6 +90,39 @@ def subscribe(
     return Subscription(_wanted(url, stream, offset, events, wait, prefix, token), stream, offset)
 
 
+@overload
+def asubscribe(
+    url: str,
+    stream: str | None = None,
+    *,
+    offset: int = 0,
+    events: Literal[False] = False,
+    wait: float = 0.0,
+    prefix: str = "streamfan",
+    token: str | None = None,
+) -> AsyncSubscription[str]: ...
+@overload
+def asubscribe(
+    url: str,
+    stream: str | None = None,
+    *,
+    offset: int = 0,
+    events: Literal[True],
+    wait: float = 0.0,
+    prefix: str = "streamfan",
+    token: str | None = None,
+) -> AsyncSubscription[Event]: ...
+@overload
+def asubscribe(
+    url: str,
+    stream: str | None = None,
+    *,
+    offset: int = 0,
+    events: bool,
+    wait: float = 0.0,
+    prefix: str = "streamfan",
+    token: str | None = None,
+) -> AsyncSubscription[str] | AsyncSubscription[Event]: ...
 def asubscribe(
     url: str,
     stream: str | None = None,
@@ -61,7 +132,7 @@ def asubscribe(
     wait: float = 0.0,
     prefix: str = "streamfan",
     token: str | None = None,
-) -> AsyncSubscription:
+) -> AsyncSubscription[Any]:
     """The same as `subscribe`, for `async for`; to be called where an event loop runs, or before."""
     return AsyncSubscription(_wanted(url, stream, offset, events, wait, prefix, token), stream, offset)
 

@@ -26,7 +26,7 @@ from streamfan.subscriber.stopping import Stop, ask
 from streamfan.subscriber.watches import Watches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from streamfan.errors import ServerError
     from streamfan.redis.address import Address
@@ -125,6 +125,8 @@ class Hub:
                 self._hang_up()
                 self._give_up(StreamfanError(f"reading from Redis at {self._address} failed: {error!r}"))
         self._hang_up()
+        for end in (self._alarm, self._ringer):
+            end.close()
 
     @property
     def _idle(self) -> bool:
@@ -139,7 +141,7 @@ class Hub:
             self._orders.popleft()()
         now = monotonic()
         if now < self._next_try or self._idle:
-            self._sleep([], min(_IDLE, self._next_try - now) if now < self._next_try else _IDLE)
+            self._sleep(self._next_try - now if now < self._next_try else _IDLE)
             return
         contact = self._reach()
         self._watches.listen()
@@ -148,7 +150,8 @@ class Hub:
         self._roll.call()
         # A turn that went well: the server is there.
         self._backoff.reset()
-        self._sleep(self._ears.descriptors, min(self._watches.next_at, self._roll.next_at) - monotonic())
+        if not self._ears.pending:
+            self._sleep(min(self._watches.next_at, self._roll.next_at) - monotonic(), self._ears.descriptors)
         self._hear()
 
     def _reach(self) -> float:
@@ -157,9 +160,8 @@ class Hub:
             self._contact, self._reached = monotonic(), True
         return self._contact
 
-    def _sleep(self, descriptors: list[int], seconds: float) -> None:
-        if self._orders or self._ears.pending:
-            return
+    def _sleep(self, seconds: float, descriptors: Sequence[int] = ()) -> None:
+        """Until something comes, an order or by one of `descriptors`, or the time is over."""
         waiting = select.poll()
         for descriptor in (self._alarm.fileno(), *descriptors):
             waiting.register(descriptor, select.POLLIN)

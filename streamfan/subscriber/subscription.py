@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
 
 from streamfan.dispatcher import Bell
 from streamfan.subscriber.newcomers import Newcomers
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from streamfan.events import End, Event, Start
     from streamfan.subscriber.reading import Wanted
 
+T = TypeVar("T", bound="str | Event")
 
-class _Subscription:
+
+class _Subscription(Generic[T]):
     """What both kinds have in common."""
 
     def __init__(self, wanted: Wanted, stream: str | None, offset: int, news: Callable[[], object]) -> None:
@@ -59,7 +61,7 @@ class _Subscription:
         self._reading.close()
 
 
-class Subscription(_Subscription):
+class Subscription(_Subscription[T]):
     """The text of a stream, as it comes: `for text in subscription`; see `subscribe`.
 
     For one thread at a time. It is closed when it is left as a context manager, and when nobody holds it any more.
@@ -72,11 +74,11 @@ class Subscription(_Subscription):
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> str | Event:
+    def __next__(self) -> T:
         while True:
             taken = self._reading.take()
             if taken is not None:
-                return taken
+                return cast("T", taken)
             if self._reading.over:
                 raise StopIteration
             self._reading.begin()
@@ -104,7 +106,7 @@ class Subscription(_Subscription):
         self.close()
 
 
-class AsyncSubscription(_Subscription):
+class AsyncSubscription(_Subscription[T]):
     """The same as `Subscription`, for `async for` and `async with`; for one task at a time."""
 
     def __init__(self, wanted: Wanted, stream: str | None, offset: int) -> None:
@@ -114,12 +116,12 @@ class AsyncSubscription(_Subscription):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> str | Event:
+    async def __anext__(self) -> T:
         while True:
             news = self._nudge.prepare()
             taken = self._reading.take()
             if taken is not None:
-                return taken
+                return cast("T", taken)
             if self._reading.over:
                 raise StopAsyncIteration
             self._reading.begin()
