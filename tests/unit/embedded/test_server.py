@@ -16,6 +16,7 @@ from streamfan.embedded.programs import Program, installed
 from streamfan.embedded.server import Server
 from streamfan.errors import Permanent
 from tests.support.embedded import answers, connect, exists, program
+from tests.support.redis_server import free_port
 from tests.support.redis_sinks import wait_until
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ def test_disabled_commands_are_not_there() -> None:
 
 def test_a_port_that_was_taken_in_the_meantime_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        ports = iter([other.getsockname()[1], server_module._free_port()])
-        monkeypatch.setattr(server_module, "_free_port", lambda: next(ports))
+        ports = iter([other.getsockname()[1], free_port()])
+        monkeypatch.setattr(server_module, "free_port", lambda: next(ports))
 
         server = Server(next(installed()))
 
