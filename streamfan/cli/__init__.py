@@ -27,6 +27,7 @@ _COMMANDS = {
     "run": "Generate text from PROMPT, live, to stdout and to every --sink.",
     "tail": "Follow a stream from another process; list streams, or stop one.",
     "sinks": "Show which sinks are installed, or all about one.",
+    "redis": "Run a Redis for development until Ctrl-C, and print the line that exports its URL.",
 }
 
 
