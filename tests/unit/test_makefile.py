@@ -90,6 +90,22 @@ def test_missing_redis_server_is_named_before_anything_is_set_up(
     )
 
 
+@pytest.mark.parametrize("there", ["node", "npm"])
+def test_node_and_npm_are_both_asked_for(there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = shutil.which("make")
+    assert program is not None
+    (tmp_path / "make").symlink_to(program)
+    (tmp_path / there).touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    done = make("node")
+
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0] == (
+        "node or npm is missing, which the tests start. Try: apt-get install nodejs npm"
+    )
+
+
 def test_redis_server_on_the_path_is_enough(folder: Path) -> None:
     server = folder / "redis-server"
     server.touch(0o755)
