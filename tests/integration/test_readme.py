@@ -43,9 +43,14 @@ def test_python_blocks_run_in_their_order(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    streamer, start, by_hand, shout = (block.replace("redis://localhost/0", redis.url) for block in blocks("python"))
+    streamer, start, by_hand, read, shout = (
+        block.replace("redis://localhost/0", redis.url) for block in blocks("python")
+    )
 
     names = run(streamer, {"__name__": "readme"})
+    assert (tmp_path / "answer.txt").read_text(encoding="utf-8") == capfd.readouterr().out
+    stream_id = names["fan"].report.streams[0].id
+    run(read, {"stream_id": stream_id})
     assert (tmp_path / "answer.txt").read_text(encoding="utf-8") == capfd.readouterr().out
     run(start, names)
     assert (tmp_path / "story.txt").read_text(encoding="utf-8") == capfd.readouterr().out
