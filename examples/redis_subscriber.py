@@ -49,7 +49,7 @@ def follow(client: Any, stream: str, prefix: str = "streamfan") -> Iterator[str]
             yield data.decode()
         # Only time in which Redis has answered counts: a server that was away keeps producers from renewing, too.
         quiet = 0.0 if answer or client.exists(f"{key}:lease") else quiet + BLOCK
-        if quiet > lease_time(client, key):
+        if quiet and quiet > lease_time(client, key):
             raise RuntimeError(f"the producer is lost after {position} bytes")
 
 
