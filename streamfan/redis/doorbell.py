@@ -59,14 +59,14 @@ class Doorbell(Link):
         self._leaving: Counter[str] = Counter()
 
     def fileno(self) -> int:
-        """For select(), which does not see everything: look at `pending` too."""
+        """For select(), which does not see everything: look at `buffered` too."""
         if not self.alive:
             raise Unreachable(f"Redis at {self.address}: the connection was lost")
         number: int = self._connection._sock.fileno()
         return number
 
     @property
-    def pending(self) -> bool:
+    def buffered(self) -> bool:
         """Whether `messages` has something to give, or to raise: also what select() does not see any more."""
         try:
             return not self.alive or self._readable()

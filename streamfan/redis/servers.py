@@ -66,6 +66,9 @@ class Servers:
 
     For one thread. Every method that has to reach a server raises a `SinkError` where it cannot.
 
+    Attributes:
+        address: As it was given.
+
     Args:
         address: A server; in a cluster any one of it.
         credentials: `username` and `password`, where the URL's are not to be used.
@@ -75,7 +78,7 @@ class Servers:
     def __init__(
         self, address: Address, credentials: Mapping[str, str] | None = None, *, timeout: float = TIMEOUT
     ) -> None:
-        self._address = address
+        self.address = address
         self._credentials = credentials
         self._timeout = timeout
         self._connections: dict[Address, Connection] = {}
@@ -106,7 +109,7 @@ class Servers:
         home = self._slots.home(slot)
         if home is None:
             self.forget()
-            raise Retryable(f"Redis at {self._address}: no server of the cluster has slot {slot}")
+            raise Retryable(f"Redis at {self.address}: no server of the cluster has slot {slot}")
         return home
 
     def at(self, key: str) -> Connection:
@@ -155,7 +158,7 @@ class Servers:
             return _Slots.all_at(address)
         slots = _Slots.parse(connection.command("CLUSTER", "SLOTS"), address)
         # The address that was given may be a name for whichever server there is: it is never forgotten.
-        there = {self._address, address, *slots.servers}
+        there = {self.address, address, *slots.servers}
         self._known = list(dict.fromkeys([*(known for known in self._known if known in there), *slots.servers]))
         self._keep({home for *_, home in slots.ranges})
         return slots

@@ -40,7 +40,7 @@ class Ears:
     @property
     def pending(self) -> bool:
         """Whether something has come that `select` does not see any more."""
-        return any(ear.doorbell.pending for ear in self._ears.values())
+        return any(ear.doorbell.buffered for ear in self._ears.values())
 
     def listen(self, channel: str, address: Address, *, sharded: bool) -> None:
         """Ask the server at `address` for what is published on `channel`."""

@@ -59,7 +59,7 @@ def hear(doorbell: Doorbell, count: int) -> list[Heard]:
     deadline = time.monotonic() + PATIENCE
     while len(heard) < count:
         assert time.monotonic() < deadline, heard
-        if not doorbell.pending:
+        if not doorbell.buffered:
             select.select([doorbell], [], [], 0.1)
         heard += doorbell.messages()
     return heard
@@ -93,7 +93,7 @@ def test_what_is_published_after_the_acknowledgement_is_heard(doorbell: Doorbell
 
 
 def test_nothing_is_waited_for(doorbell: Doorbell) -> None:
-    assert not doorbell.pending
+    assert not doorbell.buffered
     assert list(doorbell.messages()) == []
 
 
@@ -136,7 +136,7 @@ def test_what_was_not_taken_comes_the_next_time(doorbell: Doorbell, url: str) ->
     received: list[Heard] = []
 
     while Heard("message", A, b"the last") not in received:
-        if doorbell.pending:
+        if doorbell.buffered:
             received.append(next(doorbell.messages()))
 
     assert [message.data for message in received] == [*(b"%d" % number for number in range(9)), b"the last"]
@@ -149,7 +149,7 @@ def test_a_lost_connection_is_said_and_does_not_come_back(how: str, server: Redi
         hear(doorbell, 1)
         proxy.cut()
         select.select([doorbell], [], [], PATIENCE)
-        assert doorbell.pending
+        assert doorbell.buffered
 
         calls = {
             "messages": lambda: list(doorbell.messages()),
@@ -162,7 +162,7 @@ def test_a_lost_connection_is_said_and_does_not_come_back(how: str, server: Redi
                 calls[how]()
 
         assert not doorbell.alive
-        assert doorbell.pending
+        assert doorbell.buffered
         assert proxy.accepted == 1
 
 
@@ -231,7 +231,7 @@ def test_nothing_stays_hidden_behind_tls(tls: tuple[RedisServer, str]) -> None:
         heard = hear(doorbell, len(texts))
 
         assert [len(message.data) for message in heard] == [len(text) for text in texts]
-        assert not doorbell.pending
+        assert not doorbell.buffered
 
 
 def test_a_channel_of_a_cluster_is_heard_where_its_slot_is(cluster: RedisCluster) -> None:
