@@ -69,7 +69,7 @@ async def read(stream: str, last_event_id: Annotated[str, Header()] = "") -> Str
     """The text of a stream, from the start or from where the browser is, until its end."""
     place = Place.parse(last_event_id)
     subscription = asubscribe(URL, stream, offset=place.offset, events=True)
-    first = asyncio.ensure_future(anext(subscription))
+    first = asyncio.create_task(anext(subscription))
     await asyncio.wait({first}, timeout=FIRST)
     if first.done() and isinstance(first.exception(), StreamNotFound):
         subscription.close()
@@ -91,9 +91,7 @@ async def cancel(stream: str) -> None:
             raise HTTPException(409, str(error)) from None
 
 
-async def relay(
-    subscription: AsyncSubscription, first: asyncio.Future[str | Event], place: Place
-) -> AsyncIterator[str]:
+async def relay(subscription: AsyncSubscription[Event], first: asyncio.Task[Event], place: Place) -> AsyncIterator[str]:
     """Each event as the browser gets it, and a sign of life where there is none for long."""
     coming = first
     async with subscription:
@@ -103,7 +101,6 @@ async def relay(
                     yield ": still here\n\n"
                     continue
                 event = coming.result()
-                assert not isinstance(event, str), "events were asked for"
                 if place.attempt not in {0, event.attempt}:
                     yield RESTART
                     return

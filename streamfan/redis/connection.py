@@ -56,7 +56,7 @@ class Refused(Permanent):
     """The server has answered with an error."""
 
 
-class Link:
+class Line:
     """A connection to the server at `address`, made by the constructor and used until it breaks.
 
     For one thread. Every method raises a `SinkError`, also for what redis-py raises.
@@ -112,7 +112,7 @@ class Link:
         return error
 
 
-class Connection(Link):
+class Connection(Line):
     """A connection for commands and their answers.
 
     Attributes:
@@ -137,6 +137,11 @@ class Connection(Link):
             # fakeredis hangs up after every error. Nothing has been stored yet, so nobody need be told.
             self.close()
             self._call(self._connection.connect)
+
+    @property
+    def publish(self) -> str:
+        """The command that publishes on a channel, in a cluster only at the server that has its slot."""
+        return "SPUBLISH" if self.sharded else "PUBLISH"
 
     def command(self, *arguments: Argument) -> Any:
         """Send one command and return its answer, as RESP2 has it."""

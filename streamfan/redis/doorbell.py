@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from streamfan.errors import SinkError
-from streamfan.redis.connection import TIMEOUT, Link, Unreachable
+from streamfan.redis.connection import TIMEOUT, Line, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ class Heard(NamedTuple):
     data: bytes = b""
 
 
-class Doorbell(Link):
+class Doorbell(Line):
     """A connection that hears channels, made by the constructor.
 
     For one thread; never waits but for the rest of a message that has begun to come. Every method raises a `SinkError`:

@@ -97,10 +97,10 @@ class RedisCluster:
         return server
 
     def fail_over(self, key: str) -> None:
-        """Give what the server of `key` has to its replica, in an orderly way."""
+        """The replica of the server of `key` takes its place while it lives, and asks nobody."""
         master = self.master_of(key)
         (replica, *_) = [server for server in self._running if _master_port(server) == master.port]
-        replica.client.execute_command("CLUSTER FAILOVER")
+        replica.client.execute_command("CLUSTER FAILOVER TAKEOVER")
         _wait_until(lambda: all(_owner(server, key) == replica.port for server in self._running))
 
     def migrate(self, key: str, between: Callable[[], object] = lambda: None, *, to: RedisServer | None = None) -> None:

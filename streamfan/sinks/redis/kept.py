@@ -62,11 +62,11 @@ class Kept:
         append = ("XADD", names.log, "NOMKSTREAM", "*", "event", "")
         wait = [("WAIT", 0, 1)] if self._options.wait_replicas else []
         try:
-            self._link.reach().pipeline(append, *wait)
+            self._link.reach(names.log).pipeline(append, *wait)
         except Refused as error:
             raise Permanent(f"{error}\nWhat is needed: Redis 6.2 or later, and a user who may write") from None
         if self._options.mode == "both":
-            self._may_publish(names.live, index(self._options.prefix))
+            self._may_publish(names)
 
     def open(self, stream: StreamInfo) -> int:
         """Take the stream over, and say how much of its text is there."""
@@ -104,11 +104,12 @@ class Kept:
         producer.finish()
         self._list(stream, end.time)
         # Last: they are waited for up to what this connection has written last, which may not have been the end.
-        self._replicas.confirm(self._link.reach())
+        self._replicas.confirm(self._link.reach(Names(self._options.prefix, stream.id).log))
         del self._streams[stream.id, stream.attempt]
 
-    def _may_publish(self, *channels: str) -> None:
-        connection = self._link.reach()
+    def _may_publish(self, names: Names) -> None:
+        connection = self._link.reach(names.log)
+        channels = (names.live, index(self._options.prefix))
         forbidden = connection.command("EVAL", _FORBIDDEN, 0, *channels) if connection.scripts else None
         if forbidden is not None:
             raise Permanent(
@@ -119,7 +120,8 @@ class Kept:
     def _producer(self, stream: StreamInfo) -> Producer:
         known = self._streams.get((stream.id, stream.attempt))
         requests = self._requests(stream) if known is None else known.requests
-        return Producer(self._link.reach(), Names(self._options.prefix, stream.id), stream, self._options, requests)
+        names = Names(self._options.prefix, stream.id)
+        return Producer(self._link.reach(names.log), names, stream, self._options, requests)
 
     def _requests(self, stream: StreamInfo) -> Requests:
         return Requests(stream, self._options.token)
@@ -138,11 +140,13 @@ class Kept:
 
     def _list(self, stream: StreamInfo, time: datetime, *, announced: bool = False) -> None:
         key = index(self._options.prefix)
+        # In a cluster it is at another server, and nothing is lost if that takes it twice.
+        connection = self._link.reach(key)
         commands: list[tuple[Argument, ...]] = [
             ("ZADD", key, int(time.timestamp() * 1000), stream.id),
             ("ZREMRANGEBYRANK", key, 0, -_INDEX_LENGTH - 1),
         ]
         if announced:
             # Whoever hears of it finds it in the index.
-            commands.append(("PUBLISH", key, stream.id))
-        self._link.reach().pipeline(*commands)
+            commands.append((connection.publish, key, stream.id))
+        connection.pipeline(*commands)

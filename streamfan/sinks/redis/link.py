@@ -1,4 +1,4 @@
-"""The way to the server: where it is, and the one connection that leads there.
+"""The way to the servers: where they are, and the connections that lead there.
 
 A connection that has broken does not come back. The next one is made here, and whoever uses it asks first what the
 server holds.
@@ -7,13 +7,12 @@ server holds.
 from __future__ import annotations
 
 import os
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from streamfan import embedded
-from streamfan.errors import Retryable
 from streamfan.redis.address import Address
 from streamfan.redis.connection import Connection, NotRedis, Unreachable
+from streamfan.redis.servers import Servers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +23,6 @@ _LOCAL_TIMEOUT = 1.0
 # A producer must outlive a server that says nothing for half of the default lease: what comes together then are a
 # beat's pause, the silence, a try that is in vain, and the rest after it.
 _TIMEOUT = 2.0
-# A try to connect that takes longer than this is followed by a rest as long as it took.
-_SLOW = 0.5
 
 
 class Link:
@@ -45,35 +42,24 @@ class Link:
     def __init__(self, target: str | None, credentials: Mapping[str, str]) -> None:
         self.address = _address(target)
         self._credentials = credentials
-        self._connection: Connection | None = None
-        self._resting_until = 0.0
-        self._why = ""
+        self._servers: Servers | None = None
 
     def find(self) -> None:
         """Decide which server it is; starts one if there is none."""
         if self.address is None:
             self.address = self._local()
 
-    def reach(self) -> Connection:
-        """The connection; a new one if the last has broken."""
-        assert self.address is not None, "a lane connects before it opens"
-        if self._connection is None or not self._connection.alive:
-            begun = monotonic()
-            if begun < self._resting_until:
-                raise Retryable(self._why, after=self._resting_until - begun)
-            try:
-                self._connection = Connection(self.address, self._credentials, timeout=_TIMEOUT)
-            except Retryable as error:
-                # One try that has timed out speaks for all streams: a thousand do not wait one after the other.
-                spent = monotonic() - begun
-                self._resting_until, self._why = begun + (2 * spent if spent > _SLOW else 0.0), str(error)
-                raise
-        return self._connection
+    def reach(self, key: str) -> Connection:
+        """The connection to the server that `key` lives at; a new one if the last has broken."""
+        if self._servers is None:
+            assert self.address is not None, "a lane connects before it opens"
+            self._servers = Servers(self.address, self._credentials, timeout=_TIMEOUT)
+        return self._servers.at(key)
 
     def close(self) -> None:
         """Hang up."""
-        if self._connection is not None:
-            self._connection.close()
+        if self._servers is not None:
+            self._servers.close()
 
     def _local(self) -> Address:
         local = Address(_LOCAL)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 # The doorbell rings only if the log has the event; MULTI would ring also where XADD was refused. What is asked of the
 # producer comes back with the same answer.
 _APPEND = """
-local id = redis.pcall('XADD', KEYS[1], unpack(ARGV, 2))
+local id = redis.pcall('XADD', KEYS[1], unpack(ARGV, 3))
 if type(id) ~= 'string' then return id end
-redis.call('PUBLISH', ARGV[1], ARGV[#ARGV])
+redis.call(ARGV[1], ARGV[2], ARGV[#ARGV])
 return {id, KEYS[2] and redis.call('GET', KEYS[2]) or false}
 """
 # A log whose text is bounded is cut each time that it has grown by this part of what is to be kept.
@@ -87,7 +87,7 @@ class Log:
         if self._last_id is None or self._last_id < id:
             self._add(id, data)
         if self._publishes and not self._connection.scripts:
-            self._connection.command("PUBLISH", self._names.live, data)
+            self._connection.command(self._connection.publish, self._names.live, data)
 
     def _add(self, id: EntryId, data: bytes) -> None:
         try:
@@ -110,7 +110,7 @@ class Log:
         entry = (*flags, "MAXLEN", "~", self._options.history, str(id), "event", data)
         if self._publishes and self._connection.scripts:
             keys = (log, cancel) if control else (log,)
-            scripted = ("EVAL", _APPEND, len(keys), *keys, self._names.live, *entry)
+            scripted = ("EVAL", _APPEND, len(keys), *keys, self._connection.publish, self._names.live, *entry)
             stored, *_ = self._connection.pipeline(scripted, *self._care(id))
             return stored or (None, None)
         question = [("GET", cancel)] if control else []

@@ -95,13 +95,13 @@ class Plain:
         return encode(Text.of(chunk, token_ids=self._options.token_ids))
 
     def _listening(self) -> Connection:
-        """A connection over which the server has just answered."""
-        connection = self._link.reach()
+        """A connection over which the server has just answered; in a cluster any will do, and PUBLISH goes to all."""
+        connection = self._link.reach(self._options.prefix)
         if monotonic() - self._answered_at > _QUIET:
             try:
                 connection.command("PING")
             except Unreachable:
-                connection = self._link.reach()
+                connection = self._link.reach(self._options.prefix)
             self._answered_at = monotonic()
         return connection
 

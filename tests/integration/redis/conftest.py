@@ -63,6 +63,8 @@ def client(url: str) -> Iterator[Any]:
     with redis.Redis.from_url(url.partition("?")[0], decode_responses=True) as client:
         client.flushall()
         yield client
+
+
 @pytest.fixture(scope="session")
 def running_cluster() -> Iterator[RedisCluster]:
     with RedisCluster() as cluster:
