@@ -37,11 +37,6 @@ class Ears:
         """What `select` can wait for."""
         return [ear.doorbell.fileno() for ear in self._ears.values()]
 
-    @property
-    def pending(self) -> bool:
-        """Whether something has come that `select` does not see any more."""
-        return any(ear.doorbell.buffered for ear in self._ears.values())
-
     def listen(self, channel: str, address: Address, *, sharded: bool) -> None:
         """Ask the server at `address` for what is published on `channel`."""
         place = (address, sharded)

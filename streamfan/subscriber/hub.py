@@ -150,8 +150,8 @@ class Hub:
         self._roll.call()
         # A turn that went well: the server is there.
         self._backoff.reset()
-        if not self._ears.pending:
-            self._sleep(min(self._watches.next_at, self._roll.next_at) - monotonic(), self._ears.descriptors)
+        self._sleep(min(self._watches.next_at, self._roll.next_at) - monotonic(), self._ears.descriptors)
+        # All that has come: what is left unread may be where no poll sees it any more.
         self._hear()
 
     def _reach(self) -> float:
@@ -165,8 +165,8 @@ class Hub:
         waiting = select.poll()
         for descriptor in (self._alarm.fileno(), *descriptors):
             waiting.register(descriptor, select.POLLIN)
-        waiting.poll(max(0.0, min(seconds, _LONGEST_SLEEP)) * 1000)
-        with suppress(BlockingIOError):
+        ready = waiting.poll(max(0.0, min(seconds, _LONGEST_SLEEP)) * 1000)
+        if any(descriptor == self._alarm.fileno() for descriptor, _ in ready):
             self._alarm.recv(4096)
 
     def _hear(self) -> None:

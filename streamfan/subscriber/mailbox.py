@@ -32,11 +32,14 @@ class Mailbox:
         self._lock = threading.Lock()
         self._items: deque[Event | BaseException] = deque()
         self._held = 0
+        self._was_full = False
 
     @property
     def full(self) -> bool:
-        """Whether whoever puts had better wait: the log keeps what does not fit."""
-        return self._held > _ROOM
+        """Whether whoever puts had better wait until it is taken from: the log keeps what does not fit."""
+        with self._lock:
+            self._was_full = self._held > _ROOM
+            return self._was_full
 
     def put(self, item: Event | BaseException) -> None:
         """Add an event, or the error that comes after all events."""
@@ -45,13 +48,14 @@ class Mailbox:
             self._held += _size(item)
         self._news()
 
-    def take(self) -> list[Event | BaseException]:
-        """All that is there, oldest first."""
+    def take(self) -> tuple[list[Event | BaseException], bool]:
+        """All that is there, oldest first; and whether somebody waits for there being room again."""
         with self._lock:
-            items = list(self._items)
+            items, was_full = list(self._items), self._was_full
             self._items.clear()
             self._held = 0
-        return items
+            self._was_full = False
+        return items, was_full
 
 
 def _size(item: Event | BaseException) -> int:

@@ -106,8 +106,9 @@ class Reading:
             ServerError: What has become of the server; likewise.
         """
         if not self._items:
-            self._items.extend(self._mailbox.take())
-            if self._hub is not None:
+            items, was_full = self._mailbox.take()
+            self._items.extend(items)
+            if was_full and self._hub is not None:
                 self._hub.make_room(self._reader)
         return self._next_event() if self._wanted.events else self._next_text()
 
