@@ -173,7 +173,7 @@ class Dispatcher:
         while self._calls:
             try:
                 self._calls.popleft()()
-            except Exception:  # foreign code: whoever wanted to be called
+            except BaseException:  # foreign code: without this thread every reader would wait for ever
                 log.exception("a callback failed")
         return next_look
 

@@ -383,7 +383,7 @@ def _call_all(callbacks: Sequence[Callable[[], object]]) -> None:
     for callback in callbacks:
         try:
             callback()
-        except Exception:  # foreign code: one that fails must not keep it from the others
+        except BaseException:  # foreign code: even one that raises SystemExit must not keep it from the others
             log.exception("a callback failed: %r", callback)
 
 

@@ -227,10 +227,14 @@ def test_call_is_made_soon_and_once() -> None:
         assert calls == ["first"]
 
 
-def test_call_that_raises_does_not_end_the_thread() -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, KeyboardInterrupt])
+def test_call_that_raises_does_not_end_the_thread(error: type[BaseException]) -> None:
+    def fail() -> None:
+        raise error
+
     with dispatching() as dispatcher:
         called = threading.Event()
-        dispatcher.call_soon(lambda: 1 // 0)
+        dispatcher.call_soon(fail)
 
         dispatcher.call_soon(called.set)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from streamfan.dispatcher import Dispatcher
 from streamfan.errors import StreamEnded, StreamFailed
 from streamfan.stream import Stream, next_attempt
-from tests.support.sinks import DEADLINE
+from tests.support.sinks import DEADLINE, wait_for
 from tests.support.streams import dispatching, info, silent_stream
 
 if TYPE_CHECKING:
@@ -295,6 +295,28 @@ def test_end_is_told_once_also_to_who_comes_later() -> None:
     dispatcher._look()
 
     assert told == ["early", "late"]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, KeyboardInterrupt])
+def test_end_is_told_to_the_others_and_to_readers_after_a_callback_that_raises(error: type[BaseException]) -> None:
+    def fail() -> None:
+        raise error
+
+    read, told = threading.Event(), threading.Event()
+    with dispatching() as dispatcher:
+        stream = Stream(info(), dispatcher)
+        stream.on_end(fail)
+        stream.on_end(told.set)
+        stream.end()
+        wait_for(told)
+        later = Stream(info(), dispatcher)
+
+        reader = threading.Thread(target=lambda: read.set() if "".join(later) == "text" else None, daemon=True)
+        reader.start()
+        later.write("text")
+        later.end()
+
+        wait_for(read)
 
 
 def test_reader_that_waits_raises_when_the_producer_fails() -> None:
