@@ -49,5 +49,5 @@ class Observers:
             for observer in self._observers:
                 try:
                     observer(*told)
-                except Exception:  # foreign code
+                except BaseException:  # foreign code: even one that raises SystemExit disturbs nobody else
                     log.exception("an observer of finished streams failed: %r", observer)

@@ -506,11 +506,12 @@ def test_observer_is_told_of_each_finished_stream_once_with_its_report() -> None
     assert [(one == other, complete) for one, other, complete in told] == [(True, True)] * 3
 
 
-def test_observer_that_raises_disturbs_nobody(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
+def test_observer_that_raises_disturbs_nobody(error: type[BaseException], caplog: pytest.LogCaptureFixture) -> None:
     told: list[str] = []
 
     def broken(stream: Stream, report: StreamReport) -> None:
-        raise ValueError("broken observer")
+        raise error("broken observer")
 
     with caplog.at_level(logging.ERROR), Fan(MemorySink()) as fan:
         fan.observe(broken)
