@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 from streamfan import lifetime
+from streamfan.attempts import Attempts
 from streamfan.dispatcher import Dispatcher
 from streamfan.errors import UsageError
 from streamfan.events import StreamInfo, check_stream_id, now
@@ -26,7 +27,7 @@ from streamfan.report import DeliveryReport, Report, SinkReport, StreamReport
 from streamfan.sink import Sink
 from streamfan.sinks.callback import Callback
 from streamfan.specs import check_id, check_unique, parse
-from streamfan.stream import Stream, next_attempt
+from streamfan.stream import Stream
 from streamfan.streamer import Streamer
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Fan:
         self._lock = threading.Lock()
         self._lanes: tuple[Lane, ...] = ()
         self._accounts: dict[Stream, _Account] = {}
+        self._attempts = Attempts()
         self._finished: deque[StreamReport] = deque(maxlen=_REMEMBERED)
         self._finished_count = 0
         self._generations: weakref.WeakSet[Generation] = weakref.WeakSet()
@@ -183,19 +185,18 @@ class Fan:
             model: What produces the text, by name.
             row: The index of the sequence in its batch.
             meta: Anything else that readers should know; must have a JSON form.
-            attempt: Which try at this id it is, >= 1; Unix milliseconds unless given.
+            attempt: Which try at this id it is, >= 1 and later than those before; Unix milliseconds unless given.
 
         Raises:
-            UsageError: A malformed id or attempt, or the fan is closed.
+            UsageError: A malformed id, an attempt that is not later than those before, or the fan is closed.
         """
         self._check_usable()
         if id is not None:
             check_stream_id(id)
-        if attempt is not None and attempt < 1:
-            raise UsageError(f"attempt {attempt} of stream {id!r} is too small, expected 1 or more")
+        id = id or lifetime.next_id()
         info = StreamInfo(
-            id=id or lifetime.next_id(),
-            attempt=next_attempt() if attempt is None else attempt,
+            id=id,
+            attempt=self._attempts.take(id, attempt),
             writer=self._writer,
             time=now(),
             model=model,

@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from math import inf
-from time import monotonic, time_ns
+from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from streamfan.dispatcher import Dispatcher
@@ -29,16 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamfan.stream")
 _INTERRUPTERS = {KeyboardInterrupt: "keyboard", GeneratorExit: "reader", asyncio.CancelledError: "task"}
-_last_attempt = 0
-_attempt_lock = threading.Lock()
-
-
-def next_attempt() -> int:
-    """Unix milliseconds, strictly increasing in this process."""
-    global _last_attempt
-    with _attempt_lock:
-        _last_attempt = max(time_ns() // 1_000_000, _last_attempt + 1)
-        return _last_attempt
 
 
 class Stream:

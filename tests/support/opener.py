@@ -5,10 +5,11 @@ from __future__ import annotations
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
+from streamfan.attempts import next_attempt
 from streamfan.dispatcher import Dispatcher
 from streamfan.events import StreamInfo, now
 from streamfan.generation import Generation
-from streamfan.stream import Stream, next_attempt
+from streamfan.stream import Stream
 from streamfan.streamer import Streamer
 
 if TYPE_CHECKING:

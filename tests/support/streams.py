@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from streamfan.attempts import next_attempt
 from streamfan.dispatcher import Dispatcher
 from streamfan.events import StreamInfo, now
-from streamfan.stream import Stream, next_attempt
+from streamfan.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -212,6 +212,20 @@ def test_attempt_below_one_is_refused() -> None:
         fan.open(attempt=0)
 
 
+def test_attempt_that_was_opened_before_is_refused_also_when_it_has_ended() -> None:
+    sink = MemorySink()
+    with Fan(sink) as fan:
+        with fan.open("x", attempt=5) as stream:
+            stream.write("first")
+
+        with pytest.raises(UsageError, match=r"attempt 5 of stream 'x' is not later than attempt 5"):
+            fan.open("x", attempt=5)
+        with fan.open("x", attempt=6) as again:
+            again.write("second")
+
+    assert [(chunk.stream.attempt, chunk.text) for chunk in sink.chunks] == [(5, "first"), (6, "second")]
+
+
 def test_what_is_no_sink_is_refused_before_anything_starts() -> None:
     before = threading.active_count()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from streamfan.dispatcher import Dispatcher
 from streamfan.errors import StreamEnded, StreamFailed
-from streamfan.stream import Stream, next_attempt
+from streamfan.stream import Stream
 from tests.support.sinks import DEADLINE, wait_for
 from tests.support.streams import dispatching, info, silent_stream
 
@@ -432,12 +432,6 @@ def test_many_threads_can_write() -> None:
         thread.join()
 
     assert (stream.text, stream.tokens) == ("ab" * 2000, 2000)
-
-
-def test_attempts_increase_strictly() -> None:
-    attempts = [next_attempt() for _ in range(1000)]
-
-    assert attempts == sorted(set(attempts))
 
 
 def test_disowned_stream_has_failed_and_its_readers_do_not_wait() -> None:
