@@ -81,7 +81,8 @@ class Lane:
         id: What this lane is called in its fan.
         sink: Whom it serves; no other lane may.
         options: Pacing, retries, limits.
-        settled: Called with a stream and its report when this lane has done with it, on the lane's thread.
+        settled: Called with a stream and its report when it has ended and this lane has done with it; on the lane's
+            thread or on that of the fan's clock.
     """
 
     def __init__(
@@ -94,6 +95,8 @@ class Lane:
         self.reached = threading.Event()
         self._settled = settled
         self._cursors: list[Cursor] = []
+        # Nothing is owed to these any more, but how much they lack is not known before their stream has ended.
+        self._given_up: list[Cursor] = []
         self._retrying: set[Cursor] = set()
         self._bell = Bell()
         self._lock = threading.Lock()
@@ -182,7 +185,7 @@ class Lane:
     @property
     def state(self) -> State:
         """The aggregate of its streams."""
-        if self._failing or (self._ended and self._tally.failed):
+        if self._failing or (self._ended and (self._tally.failed or any(each.error for each in self._given_up))):
             return State.FAILED
         if self._left or self._ended:
             return State.CLOSED
@@ -192,9 +195,10 @@ class Lane:
 
     def report(self) -> SinkReport:
         """What became of everything so far."""
-        now, call, cursors = monotonic(), self._call, self._cursors
-        tally = replace(self._tally)
-        for cursor in cursors:
+        now, call = monotonic(), self._call
+        with self._lock:
+            tally, cursors, given_up = replace(self._tally), self._cursors, list(self._given_up)
+        for cursor in (*cursors, *given_up):
             tally.add(cursor)
         waiting = (cursor.stream.written_at(cursor.offset) for cursor in cursors if cursor.behind)
         return SinkReport(
@@ -221,7 +225,8 @@ class Lane:
 
     def delivery(self, stream: Stream) -> DeliveryReport | None:
         """What became of `stream` so far; None when this lane has done with it."""
-        return next((cursor.report(self.id) for cursor in self._cursors if cursor.stream is stream), None)
+        cursors = (*self._cursors, *self._given_up)
+        return next((cursor.report(self.id) for cursor in cursors if cursor.stream is stream), None)
 
     def _abandon(self, call: _Call | None, now: float) -> None:
         self._abandoned = True
@@ -385,10 +390,20 @@ class Lane:
                 self._settle(cursor)
 
     def _settle(self, cursor: Cursor) -> None:
+        """Owe nothing more to a stream; it is counted when it has ended, for until then it may lack more and more."""
         self._retrying.discard(cursor)
         with self._lock:
-            self._tally.add(cursor)
             self._cursors = [other for other in self._cursors if other is not cursor]
+            self._given_up.append(cursor)
+        if cursor.stream.ended:
+            self._count(cursor)
+        else:
+            cursor.stream.on_end(partial(self._count, cursor))
+
+    def _count(self, cursor: Cursor) -> None:
+        with self._lock:
+            self._given_up.remove(cursor)
+            self._tally.add(cursor)
         self._settled(cursor.stream, cursor.report(self.id))
 
     def _note_state(self) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 from streamfan.sinks.redis import RedisSink
-from tests.support.redis_server import PATIENCE
 
 Make = Callable[..., RedisSink]
 """Makes a connected sink: `make(url, **options)`, where the URL is that of the test's server unless given."""
@@ -34,11 +31,3 @@ def text_of(client: Any, stream: str = "s") -> str:
             assert event["offset"] == len(text.encode()), event
             text += event["text"]
     return text
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for what must come true; for conditions that nobody announces."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it has not come true"
-        threading.Event().wait(0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from streamfan.options import LaneOptions
@@ -20,6 +21,14 @@ DEADLINE = 10.0
 def wait_for(event: threading.Event) -> None:
     """Wait for what must happen."""
     assert event.wait(DEADLINE), "it has not happened"
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for what must come true; for conditions that nobody announces."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come true"
+        threading.Event().wait(0.01)
 
 
 class MemorySink(Sink):

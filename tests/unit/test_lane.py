@@ -18,7 +18,7 @@ from streamfan.fan import Fan
 from streamfan.options import LaneOptions
 from streamfan.report import State
 from streamfan.sink import AsyncSink, Delivery
-from tests.support.sinks import FailingSink, GatedSink, HoldingSink, MemorySink, always, first, wait_for
+from tests.support.sinks import FailingSink, GatedSink, HoldingSink, MemorySink, always, first, wait_for, wait_until
 
 if TYPE_CHECKING:
     from streamfan.events import Chunk, End, StreamInfo
@@ -122,6 +122,24 @@ def test_text_waits_for_its_boundary(boundary: str, expected: list[str]) -> None
                 wait_for(sink.written)
 
     assert [chunk.text for chunk in sink.chunks] == expected
+
+
+@pytest.mark.parametrize("method", ["connect", "open", "write"])
+def test_all_text_that_a_failed_sink_was_not_given_is_missing(method: str) -> None:
+    sink = FailingSink(always(method, Permanent("gone")))
+    with Fan(sink) as fan:
+        with fan.open() as stream:
+            stream.write("first")
+            wait_until(lambda: fan.report.streams[0].deliveries[0].error)
+            stream.write(" and the rest")
+            (running,) = fan.report.streams
+        (report,) = fan.report.sinks
+
+    (only,) = fan.report.streams
+    whole = len(stream.text)
+    assert (running.deliveries[0].missing, only.deliveries[0].missing) == (whole, whole)
+    assert (report.missing, fan.report.sinks[0].missing) == (whole, whole)
+    assert (fan.report.sinks[0].streams, fan.report.finished) == (1, 1)
 
 
 def test_retry_has_the_same_offset_and_the_same_bytes() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.embedded import answers, connect, exists
-from tests.support.redis_sinks import wait_until
+from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from streamfan.embedded.server import Server
 from streamfan.errors import Permanent
 from tests.support.embedded import answers, connect, exists, program
 from tests.support.redis_server import free_port
-from tests.support.redis_sinks import wait_until
+from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
