@@ -360,6 +360,7 @@ class Fan:
         self._lanes = ()
         self._closed = True
         self._dispatcher = Dispatcher()
+        self._generations = weakref.WeakSet()
         streams, self._accounts = list(self._accounts), {}
         for stream in streams:
             stream.disown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -64,6 +65,7 @@ class Generation:
     ) -> None:
         _refuse_streamer(kwargs)
         self._model = model
+        self._process = os.getpid()
         self._cancellation: Cancellation | None = None
         self._output: Any = None
         self._error: BaseException | None = None
@@ -94,7 +96,9 @@ class Generation:
 
         Raises:
             Exception: The model's, where it failed before that.
+            UsageError: This is a forked child: the generation is its parent's.
         """
+        self._check_process()
         self._opened.wait()
         if not self._streamer.streams and self._error is not None:
             raise self._error
@@ -110,7 +114,12 @@ class Generation:
         self._cancel(self._streamer.streams)
 
     def wait(self) -> None:
-        """Wait until `generate()` is over, however it ended."""
+        """Wait until `generate()` is over, however it ended.
+
+        Raises:
+            UsageError: This is a forked child: the generation is its parent's.
+        """
+        self._check_process()
         self._done.wait()
 
     def result(self, timeout: float | None = None) -> Any:
@@ -125,7 +134,9 @@ class Generation:
             TimeoutError: `timeout` is over.
             Exception: Whatever `generate()` raised.
             StreamerMisuse: It returned, but the text was not streamed: beam search, or a `custom_generate`.
+            UsageError: This is a forked child: the generation is its parent's.
         """
+        self._check_process()
         try:
             ended = self._done.wait(timeout)
         except KeyboardInterrupt:
@@ -137,6 +148,13 @@ class Generation:
         if self._error is not None:
             raise self._error
         return self._output
+
+    def _check_process(self) -> None:
+        # Its thread does not exist in a child, so whatever is waited for here would never come.
+        if self._process != os.getpid():
+            raise UsageError(
+                f"this generation belongs to process {self._process}\nTry: start it after the fork, in the child"
+            )
 
     def _arguments(self, inputs: Any, tokenizer: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """All that `generate()` is called with."""

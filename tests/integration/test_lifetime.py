@@ -161,6 +161,39 @@ def test_reader_in_a_forked_child_does_not_wait_for_ever() -> None:
     assert done.stdout == "StreamFailed\n"
 
 
+def test_forked_child_waits_for_no_generation_of_its_parent() -> None:
+    done = run(
+        """
+        class Tokenizer:
+            def decode(self, ids, **kwargs):
+                return "".join(map(chr, ids))
+
+        class Prompt:
+            shape = (1, 1)
+
+        class Model:
+            def generate(self, **arguments):
+                started.set()
+                threading.Event().wait()
+
+        started = threading.Event()
+        with Fan() as fan:
+            generation = fan.start(Model(), Tokenizer(), Prompt())
+            started.wait()
+            if os.fork() != 0:
+                os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+            for ask in (generation.wait, generation.result, lambda: generation.streams):
+                try:
+                    ask()
+                except UsageError as error:
+                    print(str(error).replace(str(os.getppid()), "N").splitlines()[0], flush=True)
+        """
+    )
+
+    assert done.stdout.splitlines() == ["this generation belongs to process N"] * 3
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_fork_while_another_thread_writes_does_not_lock_up_the_child(tmp_path: Path) -> None:
     done = run(
         """
