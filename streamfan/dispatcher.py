@@ -8,6 +8,7 @@ depend on how many lanes and readers there are.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import deque
 from contextlib import suppress
@@ -16,8 +17,10 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from streamfan.forks import leave_child
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 log = logging.getLogger("streamfan.dispatcher")
 
@@ -79,7 +82,8 @@ class Dispatcher:
         self._bell = Bell()
         self._lock = threading.Lock()
         self._slots: list[_Slot] = []
-        self._calls: deque[Callable[[], object]] = deque()
+        self._calls: deque[Sequence[Callable[[], object]]] = deque()
+        self._process = os.getpid()
         self._news = False
         self._urgent = False
         self._stopped = False
@@ -118,9 +122,9 @@ class Dispatcher:
             self._slots = [slot for slot in self._slots if slot.consumer is not consumer]
             self._weigh()
 
-    def call_soon(self, callback: Callable[[], object]) -> None:
-        """Have `callback` called by the dispatcher's thread; it must return at once, and not raise."""
-        self._calls.append(callback)
+    def call_soon(self, *callbacks: Callable[[], object]) -> None:
+        """Have `callbacks` called by the dispatcher's thread, in order; each must return at once, and not raise."""
+        self._calls.append(callbacks)
         self._bell.ring()
 
     def notify(self, urgent: bool = False) -> None:
@@ -171,11 +175,18 @@ class Dispatcher:
             next_look = min(next_look, slot.due)
             slot.consumer.check()
         while self._calls:
-            try:
-                self._calls.popleft()()
-            except BaseException:  # foreign code: without this thread every reader would wait for ever
-                log.exception("a callback failed")
+            for callback in self._calls.popleft():
+                self._call(callback)
         return next_look
+
+    def _call(self, callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except BaseException as error:  # foreign code: without this thread every reader would wait for ever
+            leave_child(self._process, error)
+            log.exception("a callback failed: %r", callback)
+        else:
+            leave_child(self._process)
 
     def _pause(self, news: bool, now: float) -> float:
         """How long to sleep at most."""

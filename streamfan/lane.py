@@ -6,6 +6,7 @@ A lane never makes the publisher wait: all waiting happens on the lane's own thr
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from streamfan.cursor import Cursor, Step, describe
 from streamfan.dispatcher import Bell
 from streamfan.errors import SinkClosed, SinkTimeout
+from streamfan.forks import leave_child
 from streamfan.report import SinkReport, State
 from streamfan.retry import Backoff
 
@@ -94,6 +96,7 @@ class Lane:
         self.linger = self.options.linger
         self.reached = threading.Event()
         self._settled = settled
+        self._process = os.getpid()
         self._cursors: list[Cursor] = []
         # Nothing is owed to these any more, but how much they lack is not known before their stream has ended.
         self._given_up: list[Cursor] = []
@@ -366,13 +369,16 @@ class Lane:
         patience = self.options.connect_timeout if what == "connect" else self.options.call_timeout
         self._call = _Call(what, now := monotonic(), now + patience)
         try:
-            return call(), None
+            returned = call()
         except BaseException as error:  # foreign code: even one that raises SystemExit fails alone
+            leave_child(self._process, error)
             log.debug("sink %r: %s() raised", self.id, what, exc_info=True)
             self._trouble = f"{what}() failed, trying again: {describe(error)}"
             return None, error
         finally:
             self._call = None
+        leave_child(self._process)
+        return returned, None
 
     def _fault(self, error: BaseException) -> None:
         self._error = error

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from streamfan.forks import leave_child
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -24,6 +27,7 @@ class LoopThread:
         # With a factory, or it would become the event loop of the calling thread.
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._loop = self._runner.get_loop()
+        self._process = os.getpid()
         self._stopping = False
         # daemon: a client library that does not stop must not keep the interpreter alive.
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
@@ -31,13 +35,22 @@ class LoopThread:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run `coroutine` to its end: return what it returns, raise what it raises, SystemExit too."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(self._ended(coroutine), self._loop).result()
 
     def stop(self) -> None:
         """Cancel what still runs, wait for that, and end the thread; to be called once, and not beside `run`."""
         self._stopping = True
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+    async def _ended(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        try:
+            returned = await coroutine
+        except BaseException as error:
+            leave_child(self._process, error)
+            raise
+        leave_child(self._process)
+        return returned
 
     def _serve(self) -> None:
         while not self._stopping:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
+
+from streamfan.forks import leave_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +26,7 @@ class Observers:
 
     def __init__(self) -> None:
         self._observers: list[Observer] = []
+        self._process = os.getpid()
         self._finished: SimpleQueue[tuple[Stream, StreamReport] | None] = SimpleQueue()
         # daemon: an observer that hangs must not keep the interpreter alive.
         self._thread = threading.Thread(target=self._run, name="streamfan-observers", daemon=True)
@@ -47,7 +51,13 @@ class Observers:
     def _run(self) -> None:
         while (told := self._finished.get()) is not None:
             for observer in self._observers:
-                try:
-                    observer(*told)
-                except BaseException:  # foreign code: even one that raises SystemExit disturbs nobody else
-                    log.exception("an observer of finished streams failed: %r", observer)
+                self._call(observer, *told)
+
+    def _call(self, observer: Observer, stream: Stream, report: StreamReport) -> None:
+        try:
+            observer(stream, report)
+        except BaseException as error:  # foreign code: even one that raises SystemExit disturbs nobody else
+            leave_child(self._process, error)
+            log.exception("an observer of finished streams failed: %r", observer)
+        else:
+            leave_child(self._process)

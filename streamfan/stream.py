@@ -112,7 +112,7 @@ class Stream:
                 waiting, self._waiting = self._waiting, waiting
         self._dispatcher.notify(urgent=not before)
         if waiting:
-            self._dispatcher.call_soon(partial(_call_all, waiting))
+            self._dispatcher.call_soon(*waiting)
 
     def end(self, finish_reason: FinishReason | None = None) -> None:
         """Give the stream its outcome; the first one stays, and a second call changes nothing.
@@ -175,7 +175,7 @@ class Stream:
             self._waiting.clear()
             self._end_callbacks.clear()
         self._dispatcher.notify(urgent=True)
-        self._dispatcher.call_soon(partial(_call_all, told))
+        self._dispatcher.call_soon(*told)
 
     def disown(self) -> None:
         """In a child process after `fork`: the stream is the parent's, so it has failed here."""
@@ -201,7 +201,7 @@ class Stream:
             # The stream may end meanwhile, and then there is nobody left to tell.
             with suppress(IndexError):
                 while True:
-                    _call_all([self._cancel_callbacks.pop()])
+                    _call(self._cancel_callbacks.pop())
 
     @property
     def cancelled(self) -> Cancellation | None:
@@ -214,7 +214,7 @@ class Stream:
         if self._cancellations:
             with suppress(ValueError):
                 self._cancel_callbacks.remove(callback)
-                _call_all([callback])
+                _call(callback)
 
     # Reading
 
@@ -369,12 +369,11 @@ class Stream:
             self.end()
 
 
-def _call_all(callbacks: Sequence[Callable[[], object]]) -> None:
-    for callback in callbacks:
-        try:
-            callback()
-        except BaseException:  # foreign code: even one that raises SystemExit must not keep it from the others
-            log.exception("a callback failed: %r", callback)
+def _call(callback: Callable[[], object]) -> None:
+    try:
+        callback()
+    except BaseException:  # foreign code: even one that raises SystemExit must not keep it from the others
+        log.exception("a callback failed: %r", callback)
 
 
 def _set(loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:

@@ -7,12 +7,14 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 PRELUDE = """
 import os, sys, threading, time
-from streamfan import Fan, LaneOptions, Sink, UsageError
+from streamfan import AsyncSink, Fan, LaneOptions, Sink, UsageError
 
 class Out(Sink):
     name = "out"
@@ -192,6 +194,56 @@ def test_forked_child_waits_for_no_generation_of_its_parent() -> None:
 
     assert done.stdout.splitlines() == ["this generation belongs to process N"] * 3
     assert (done.returncode, done.stderr) == (0, "")
+
+
+FORKING = """
+class Forking(Sink):
+    name = "forking"
+    def write(self, chunk):
+        fork()
+
+class AsyncForking(AsyncSink):
+    name = "asyncforking"
+    async def awrite(self, chunk):
+        fork()
+
+def fork():
+    child = os.fork()
+    if child == 0:
+        sys.stdout.write("in the child, ")
+        leave()
+        return
+    status = os.waitpid(child, 0)[1]
+    os.write(1, f"which ends with {os.waitstatus_to_exitcode(status)}".encode())
+"""
+
+
+@pytest.mark.parametrize(("leave", "code"), [("pass", 0), ("sys.exit()", 0), ("sys.exit(3)", 3), ("1 // 0", 1)])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "fan.add(Forking())",
+        "fan.add(AsyncForking())",
+        "fan.add(lambda text, end: end or fork())",
+        "stream.on_end(fork)",
+        "fan.observe(lambda *_: fork())",
+    ],
+)
+def test_child_that_foreign_code_forks_ends_as_that_wanted(where: str, leave: str, code: int) -> None:
+    script = f"""
+def leave():
+    {leave}
+
+with Fan() as fan, fan.open() as stream:
+    {where}
+    stream.write("text")
+fan.report.raise_for_failures()
+"""
+
+    done = run(FORKING + script)
+
+    assert done.stdout == f"in the child, which ends with {code}"
+    assert (done.returncode, "ZeroDivisionError" in done.stderr) == (0, code == 1)
 
 
 def test_fork_while_another_thread_writes_does_not_lock_up_the_child(tmp_path: Path) -> None:

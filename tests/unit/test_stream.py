@@ -264,9 +264,9 @@ def test_publisher_pays_the_same_for_any_number_of_readers() -> None:
     class Counting(Dispatcher):
         calls = 0
 
-        def call_soon(self, callback: Callable[[], object]) -> None:
+        def call_soon(self, *callbacks: Callable[[], object]) -> None:
             self.calls += 1
-            super().call_soon(callback)
+            super().call_soon(*callbacks)
 
     dispatcher = Counting()
     stream = Stream(info(), dispatcher)
