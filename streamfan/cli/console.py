@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -12,14 +13,16 @@ from typing import TYPE_CHECKING
 import click
 
 from streamfan.cli.explain import TRACEBACK_VARIABLE, explain
+from streamfan.cli.writer import Writer
 from streamfan.terminal import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+_writer: Writer | None = None
 
 
 def say(text: str) -> None:
@@ -29,11 +32,12 @@ def say(text: str) -> None:
 
 def draw(what: RenderableType) -> None:
     """What rich makes of it, on stderr; its texts must be fit for a terminal. Does not raise because of stderr."""
-    console = stderr()
-    with console.capture() as captured:
-        console.print(what)
-    # Not by rich itself, which ends the program when a pipe is closed.
-    _write(captured.get())
+    from rich.console import Console
+
+    # Not by rich itself, which ends the program when a pipe is closed; nor captured by it, which touches stderr too.
+    drawn = io.StringIO()
+    Console(file=drawn, force_terminal=on_terminal() or None, highlight=False).print(what)
+    _write(drawn.getvalue())
 
 
 def on_terminal() -> bool:
@@ -48,21 +52,32 @@ def complain(error: BaseException) -> None:
         say("".join(traceback.format_exception(error)))
 
 
-def stderr() -> Console:
-    """Rich on stderr, in colour where that is a terminal and NO_COLOR is not set."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
-
-
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Show on a terminal that something takes its time, and leave no trace of it."""
     if not on_terminal():
         yield
         return
-    with stderr().status(visible(what)):
+    from rich.console import Console
+
+    with Console(stderr=True).status(visible(what)):
         yield
+
+
+@contextmanager
+def in_background(patience: Callable[[], float]) -> Iterator[None]:
+    """Have all that is said here written by another thread: nobody who says something waits for who reads it.
+
+    Args:
+        patience: Seconds that reading what is left may take at the end.
+    """
+    global _writer
+    _writer = writer = Writer()
+    try:
+        yield
+    finally:
+        _writer = None
+        writer.close(patience)
 
 
 def log_to_stderr(verbosity: int) -> None:
@@ -80,6 +95,10 @@ def log_to_stderr(verbosity: int) -> None:
 
 
 def _write(text: str) -> None:
+    # Asked once: another thread may be the last to say something.
+    if writer := _writer:
+        writer.write(text)
+        return
     try:
         # Colours are decided already.
         click.echo(text, err=True, nl=False, color=True)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 # From a signal to the end, and what of it the source has; the rest is for sinks to deliver what there is.
 _SIGNAL_DEADLINE = 10.0
 _SOURCE_SHARE = 0.5
+# How long after a signal the end waits for who reads stderr.
+_LAST_WORDS = 1.0
 # How often the main thread looks whether there is still somebody to generate for.
 _LOOK = 0.1
 
@@ -73,6 +75,14 @@ class Session:
 
     def run(self) -> int:
         """Run to the end, whatever that is, and return the exit code."""
+        with console.in_background(lambda: inf if self._signal is None else _LAST_WORDS):
+            code = self._run()
+        if self._phase != "over":
+            # A thread inside a model's native code does not survive the interpreter's own way of exiting.
+            os._exit(code)
+        return code
+
+    def _run(self) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             # What a shell has a background job ignore stays ignored.
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -91,9 +101,6 @@ class Session:
         code = self._exit_code()
         show(self._fan.report, self._config.summary, code)
         self._say_what_failed()
-        if self._phase != "over":
-            # A thread inside a model's native code does not survive the interpreter's own way of exiting.
-            os._exit(code)
         return code
 
     def _add_sinks(self) -> None:
@@ -158,9 +165,7 @@ class Session:
         self._cancel_if_wanted()
         self._fan.expire(_SIGNAL_DEADLINE)
         self._news.put(None)
-        # Not `console.say`: the signal may have come in the middle of that.
-        with suppress(OSError):
-            os.write(2, b"\nstreamfan: stopping; once more to exit at once\n")
+        console.say("\nstreamfan: stopping; once more to exit at once")
 
     def _exit_code(self) -> int:
         report = self._fan.report

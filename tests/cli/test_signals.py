@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -230,6 +231,23 @@ def test_signal_counts_also_where_nobody_reads_what_is_said_of_it(
 
     assert ending(process)[0] == code
     assert shell.file("out.txt") == "partial"
+
+
+def test_signal_counts_also_where_stderr_is_a_pipe_that_is_full(shell: Shell) -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(write, b"x" * 4096)
+    os.set_blocking(write, True)
+    process = start_and_publish(shell, "-s", "file:out.txt", "--summary", "json", "-vv", stderr=write)
+
+    process.send_signal(signal.SIGINT)
+
+    assert ending(process)[0] == 130
+    assert shell.file("out.txt") == "partial"
+    os.close(read)
+    os.close(write)
 
 
 def test_what_is_said_of_a_signal_gets_into_no_file_where_stderr_is_closed(shell: Shell) -> None:
