@@ -10,7 +10,8 @@ import importlib
 import io
 import os
 import sys
-from typing import IO, Any
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,9 @@ from streamfan import __version__
 from streamfan.cli.explain import TRACEBACK_VARIABLE, explain
 from streamfan.errors import StreamfanError, UsageError
 from streamfan.terminal import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -87,21 +91,33 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; no error leaves this as a traceback unless the environment asks for one."""
         _write_utf8()
-        try:
+        with _edge():
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse, which may already print: a help or a version."""
+        with _edge():
+            return super().make_context(*args, **kwargs)
+
+
+@contextmanager
+def _edge() -> Iterator[None]:
+    """Turn every error into what click ends with."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except StreamfanError as error:
+        raise (Misuse if isinstance(error, UsageError) else Failure)(str(error)) from error
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        _forget_stdout()
+        raise click.exceptions.Exit(BROKEN_PIPE) from None
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
             raise
-        except StreamfanError as error:
-            raise (Misuse if isinstance(error, UsageError) else Failure)(str(error)) from error
-        except KeyboardInterrupt:
-            ctx.exit(INTERRUPTED)
-        except BrokenPipeError:
-            _forget_stdout()
-            ctx.exit(BROKEN_PIPE)
-        except Exception as error:
-            if os.environ.get(TRACEBACK_VARIABLE):
-                raise
-            raise Failure(explain(error)) from error
+        raise Failure(explain(error)) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -142,6 +143,26 @@ def test_closed_pipe_ends_the_program_quietly() -> None:
         )
 
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_that_cannot_be_written_is_told_in_words(argument: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "streamfan", argument], stdout=full, stderr=subprocess.PIPE, timeout=50, check=False
+        )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"Error: unexpected OSError: [Errno 28] No space left on device\nTry: ")
+    assert b"Traceback" not in done.stderr
+
+
+def test_interrupt_while_the_program_is_imported_ends_it_quietly(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+
+    done = streamfan("--version", PYTHONPATH=str(tmp_path))
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1"])
