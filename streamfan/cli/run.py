@@ -93,9 +93,10 @@ def _prompt(given: str | None, configured: RunConfig) -> str | None:
 
 
 def _read_prompt() -> str:
-    data = sys.stdin.buffer.read()
     try:
-        text = data.decode()
+        text = sys.stdin.buffer.read().decode()
+    except OSError as error:
+        raise UsageError(f"the prompt cannot be read from standard input: {error}") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"the prompt on standard input is not UTF-8, at byte {error.start}") from None
     # `echo` and editors end a text with a newline that nobody means.

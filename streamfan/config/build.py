@@ -80,7 +80,7 @@ def _structured(settings: Mapping[str, Setting], keys: Iterable[str]) -> dict[st
             continue
         try:
             value = json.loads(setting.value)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, list | dict):
             found[key] = value
@@ -139,5 +139,7 @@ def _is_harmless(model: type[BaseModel], detail: ErrorDetails) -> bool:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    # Python writes no decimal number of thousands of digits.
+    is_huge = isinstance(value, int) and value.bit_length() > 4 * _LONGEST_SHOWN
+    text = f"{value:#x}" if is_huge else repr(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

@@ -74,6 +74,11 @@ def _parsed(name: str, text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: not TOML: {error}") from None
+    except ValueError:
+        # The only one that the parser leaves as Python raises it.
+        raise ConfigError(f"{name}: a number has too many digits") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: lists or tables are nested too deeply") from None
 
 
 def _sink(name: str, id: str, table: object) -> tuple[str, Settings]:

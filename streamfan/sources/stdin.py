@@ -6,6 +6,7 @@ The text is published as it arrives; a character whose bytes arrive in parts wai
 from __future__ import annotations
 
 import codecs
+import fcntl
 import os
 import select
 import socket
@@ -52,6 +53,8 @@ class StdinSource(Source):
             raise UsageError("source 'stdin' has nothing to read: standard input is closed")
         if stat.S_ISDIR(os.fstat(_STDIN).st_mode):
             raise UsageError("source 'stdin' has nothing to read: standard input is a folder")
+        if fcntl.fcntl(_STDIN, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+            raise UsageError("source 'stdin' has nothing to read: standard input can only be written to")
 
     def run(self, fan: Fan, request: Request) -> None:
         """Publishes standard input, to its end."""

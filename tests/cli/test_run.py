@@ -174,6 +174,12 @@ def test_empty_prompt_is_refused(shell: Shell, prompt: str) -> None:
     assert (done.code, "the prompt is empty" in done.stderr) == (2, True)
 
 
+def test_prompt_that_cannot_be_read_is_refused(shell: Shell) -> None:
+    done = shell.run("run", script='exec "$@" 0>/dev/null')
+
+    assert (done.code, "prompt cannot be read" in done.stderr) == (2, True), done
+
+
 def test_empty_prompt_on_standard_input_is_refused(shell: Shell) -> None:
     assert "the prompt is empty" in shell.run("run", text="\n").stderr
 

@@ -445,6 +445,14 @@ def test_lane_options_leave_the_sinks_defaults_where_nothing_was_said() -> None:
             "run has no option 'lane_seed' ($STREAMFAN_RUN_LANE_SEED), did you mean 'seed'?",
         ),
         (
+            {"file": f"[run]\nseed = 0x{'f' * 5000}"},
+            f"run: option 'seed' (f.toml): input should be less than 9223372036854775808, got 0x{'f' * 58}...",
+        ),
+        (
+            {"o": (f"run.stop={'[' * 50_000}",)},
+            f"run: option 'stop' (-o run.stop): input should be a list in JSON, got '{'[' * 59}...",
+        ),
+        (
             {"o": ("source.volum=3",)},
             "source 'radio' has no option 'volum' (-o source.volum), did you mean 'volume'?",
         ),
@@ -517,6 +525,8 @@ def test_variables_of_sinks_that_are_not_there_are_nobodys_business() -> None:
     [
         (b"[sinks.broker", "f.toml: not TOML: "),
         (b"[run]\nseed = 1\nseed = 2\n", "(at line 3, column 9)"),
+        (b"run = " + b"[" * 5000, "f.toml: lists or tables are nested too deeply"),
+        (b"[run]\nseed = " + b"1" * 5000, "f.toml: a number has too many digits"),
         (b"[sink.broker]", "f.toml: unknown table 'sink', did you mean 'sinks'?\nTry: [run], [source], and one [sink"),
         (b"quiet = true", "f.toml: unknown table 'quiet'"),
         (b"run = 1", "f.toml: 'run' should be a table\nTry: [run]"),

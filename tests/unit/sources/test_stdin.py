@@ -223,6 +223,14 @@ def test_folder_is_refused(tmp_path: Path) -> None:
         StdinSource().load(Request())
 
 
+def test_input_that_can_only_be_written_to_is_refused() -> None:
+    with (
+        standard_input(os.open(os.devnull, os.O_WRONLY)),
+        pytest.raises(UsageError, match="can only be written to"),
+    ):
+        StdinSource().load(Request())
+
+
 def test_closed_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
 
