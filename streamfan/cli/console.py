@@ -36,7 +36,8 @@ def draw(what: RenderableType) -> None:
 
     # Not by rich itself, which ends the program when a pipe is closed; nor captured by it, which touches stderr too.
     drawn = io.StringIO()
-    Console(file=drawn, force_terminal=on_terminal() or None, highlight=False).print(what)
+    # Neither markup nor emoji codes: brackets and colons in a name are what they are.
+    Console(file=drawn, force_terminal=on_terminal() or None, highlight=False, markup=False, emoji=False).print(what)
     _write(drawn.getvalue())
 
 
@@ -59,8 +60,10 @@ def waiting(what: str) -> Iterator[None]:
         yield
         return
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(visible(what)):
+    # Not a string, which would be markup.
+    with Console(stderr=True).status(Text(visible(what))):
         yield
 
 

@@ -10,6 +10,7 @@ from streamfan.terminal import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from streamfan.report import DeliveryReport, Report, SinkReport, StreamReport
 
@@ -58,14 +59,16 @@ def _title(stream: StreamReport) -> str:
     return visible(f"{stream.id}: {', '.join(parts)}" if parts else stream.id)
 
 
-def _row(delivery: DeliveryReport, sink: SinkReport) -> tuple[str, str, str, str, str, str]:
+def _row(delivery: DeliveryReport, sink: SinkReport) -> tuple[str | Text, ...]:
+    from rich.text import Text
+
     state = (
         "complete" if delivery.complete else "left" if sink.left else "failed" if delivery.error else str(sink.state)
     )
     colour = "green" if delivery.complete else "yellow" if sink.left else "red"
     return (
         delivery.sink,
-        f"[{colour}]{state}[/]",
+        Text(state, colour),
         f"{delivery.bytes:,}",
         f"{delivery.chunks:,}",
         f"{sink.max_lag * 1000:,.0f} ms",
