@@ -8,6 +8,7 @@ import secrets
 import threading
 import weakref
 from collections import deque
+from dataclasses import replace
 from itertools import count
 from math import inf
 from time import monotonic
@@ -155,12 +156,12 @@ class Fan:
         """Wait until every sink is connected, or its `connect_timeout` is over.
 
         Returns:
-            The reports of those that are not.
+            The reports of those that are not, each with an error that says why.
         """
         started = monotonic()
         for lane in self._lanes:
             lane.reached.wait(max(0.0, started + lane.options.connect_timeout - monotonic()))
-        return tuple(lane.report() for lane in self._lanes if not lane.connected)
+        return tuple(_unreached(lane) for lane in self._lanes if not lane.connected)
 
     @property
     def deserted(self) -> bool:
@@ -410,6 +411,15 @@ def _default_id(sink: Sink, others: Sequence[Lane]) -> str:
         return sink.name
     # Functions have no specification in which a user could name them.
     return next(name for number in count(2) if (name := f"{sink.name}{number}") not in taken)
+
+
+def _unreached(lane: Lane) -> SinkReport:
+    """The report of a lane that had its time to connect; its tries may go on."""
+    report = lane.report()
+    if report.error is not None or report.left:
+        return report
+    why = f": {report.trouble}" if report.trouble else ""
+    return replace(report, error=f"not reached within {lane.options.connect_timeout:g} s{why}")
 
 
 def _cancel(held: weakref.ref[Stream], reason: str, by: str) -> None:

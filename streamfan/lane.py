@@ -112,6 +112,7 @@ class Lane:
         self._failing = False
         self._reaching = Backoff(self.options.connect_timeout)
         self._reach_at = 0.0
+        self._unreached: BaseException | None = None
         self._call: _Call | None = None
         self._logged = State.STARTING
         self._tally = _Tally()
@@ -248,6 +249,9 @@ class Lane:
             for cursor in self._cursors:
                 cursor.give_up(error)
                 self._settle(cursor)
+        if self._unreached is not None and not self._left:
+            # Also where it was to be tried again, but there was nothing to deliver.
+            self._fault(self._unreached)
         _, refused = self._attempt("disconnect", self.sink.disconnect)
         if refused is not None:
             # What a destination says when it is let go may well be that it has not kept what it was given.
@@ -300,12 +304,13 @@ class Lane:
             return False
         _, error = self._attempt("connect", self.sink.connect)
         if error is None:
-            self._connected, self._failing = True, False
+            self._connected, self._failing, self._unreached = True, False, None
             self._reaching.reset()
             self.reached.set()
             return True
         at = None if last_try else self._reaching.next_try(error, monotonic(), self._deadline)
         self._reach_at = 0.0 if at is None else at
+        self._unreached = error
         if at is None:
             self._not_reached(error)
         return False

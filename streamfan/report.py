@@ -115,7 +115,7 @@ class SinkReport:
 
     def __str__(self) -> str:
         # What to try comes last.
-        reason, line, advice = (self.error or str(self.state)).partition("\n")
+        reason, line, advice = (self.error or self.trouble or str(self.state)).partition("\n")
         what = [f"sink {self.id!r}: {reason}"]
         if self.missing:
             what.append(f"{self.missing:,} bytes not delivered")

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from enum import IntEnum
 from math import inf
 from queue import Empty, SimpleQueue
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from streamfan.config import RunConfig
-    from streamfan.report import SinkReport
+    from streamfan.report import Report, SinkReport
     from streamfan.source import Request
 
 # From a signal to the end, and what of it the source has; the rest is for sinks to deliver what there is.
@@ -99,7 +100,7 @@ class Session:
         with Draining(self._fan):
             self._fan.close()
         code = self._exit_code()
-        show(self._fan.report, self._config.summary, code)
+        show(self._report, self._config.summary, code)
         self._say_what_failed()
         return code
 
@@ -167,8 +168,16 @@ class Session:
         self._news.put(None)
         console.say("\nstreamfan: stopping; once more to exit at once")
 
-    def _exit_code(self) -> int:
+    @property
+    def _report(self) -> Report:
+        """What became of everything; of sinks that were not reached as it was then, unless the end has told more."""
         report = self._fan.report
+        unreached = {sink.id: sink for sink in self._unreached}
+        sinks = tuple(sink if sink.failed else unreached.get(sink.id, sink) for sink in report.sinks)
+        return replace(report, sinks=sinks)
+
+    def _exit_code(self) -> int:
+        report = self._report
         if isinstance(self._error, UsageError):
             return Exit.USAGE
         if self._unreached:
@@ -182,13 +191,12 @@ class Session:
         return Exit.OUTPUTS_CLOSED if self._fan.deserted else Exit.OK
 
     def _say_what_failed(self) -> None:
-        report = self._fan.report
+        report = self._report
         if self._error is not None:
             console.complain(self._error)
         for stream in report.streams:
             if stream.error is not None and self._error is None:
                 console.say(f"Error: stream {stream.id!r} failed: {stream.error}")
-        # Those not reached as they were then; the end may have told more about them.
-        failed = {sink.id: sink for sink in (*self._unreached, *(sink for sink in report.sinks if sink.failed))}
-        for sink in failed.values():
-            console.say(f"{'Error' if sink.required else 'Warning'}: {sink}")
+        for sink in report.sinks:
+            if sink.failed:
+                console.say(f"{'Error' if sink.required else 'Warning'}: {sink}")

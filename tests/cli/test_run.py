@@ -242,6 +242,19 @@ def test_server_that_is_not_there_costs_no_generation(shell: Shell) -> None:
     assert "hunter2" not in done.stderr
 
 
+def test_server_that_accepts_and_says_nothing_is_named_with_the_reason(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        url = f"redis://127.0.0.1:{port}/0?socket_timeout=0.3"
+
+        done = shell.stdin("text", "-s", url, "-o", "redis.lane.connect_timeout=0.5", "--summary", "json")
+
+    reason = f"Redis at redis://127.0.0.1:{port}/0: Timeout"
+    assert (done.code, done.stdout) == (4, b"")
+    assert reason in done.stderr.splitlines()[-1]
+    assert reason in next(sink["error"] for sink in done.summary["sinks"] if sink["id"] == "redis")
+
+
 def test_sink_that_is_not_required_may_be_missing(shell: Shell) -> None:
     done = shell.stdin("text", "-s", "file:missing/out.txt", "-o", "file.lane.required=false")
 

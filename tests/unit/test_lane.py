@@ -553,6 +553,18 @@ def test_destination_that_was_given_up_is_not_waited_for_at_the_end() -> None:
     assert fan.report.sinks[0].error == "refused"
 
 
+def test_destination_that_was_to_be_tried_again_has_failed_at_the_end() -> None:
+    sink = FailingSink(always("connect", Retryable("refused", after=20.0)))
+    fan = Fan()
+    fan.add(sink, lane=LaneOptions(connect_timeout=30))
+    wait_until(lambda: fan.report.sinks[0].trouble)
+    assert str(fan.report.sinks[0]) == "sink 'failing': connect() failed, trying again: refused"
+
+    fan.close()
+
+    assert (fan.report.sinks[0].state, fan.report.sinks[0].error) == (State.FAILED, "refused")
+
+
 def test_reach_returns_when_a_connect_hangs() -> None:
     sink = GatedSink("connect")
     fan = Fan()
@@ -561,6 +573,7 @@ def test_reach_returns_when_a_connect_hangs() -> None:
     (report,) = fan.reach()
 
     assert (report.id, report.state) == ("gated", State.DEGRADED)
+    assert str(report) == "sink 'gated': not reached within 0.05 s: connect() has not returned"
     sink.gate.set()
     fan.close()
 
