@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamfan.cli import console
 from streamfan.terminal import visible
@@ -27,10 +27,15 @@ def show(report: Report, how: str | None, exit_code: int) -> None:
         exit_code: What the program will exit with.
     """
     if how == "json":
-        console.say(json.dumps({**report.to_dict(), "exit_code": exit_code}, ensure_ascii=False))
+        console.say(_json({**report.to_dict(), "exit_code": exit_code}))
     elif report.streams and (how == "table" or (how is None and console.on_terminal())):
         for stream in report.streams:
             console.draw(_table(stream, report))
+
+
+def _json(value: dict[str, Any]) -> str:
+    """JSON in which nothing is left that would be made visible: it would not be the same value then."""
+    return json.dumps(value).replace("\x7f", "\\u007f")
 
 
 def _table(stream: StreamReport, report: Report) -> Table:

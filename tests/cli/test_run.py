@@ -242,6 +242,16 @@ def test_server_that_is_not_there_costs_no_generation(shell: Shell) -> None:
     assert "hunter2" not in done.stderr
 
 
+def test_summary_in_json_holds_what_a_terminal_must_not_be_given(shell: Shell) -> None:
+    name = "a\x7f\x9b2J\u202e\xe9.txt"
+
+    done = shell.stdin("text", "-q", "-s", f"file:{name}", "--summary", "json")
+
+    assert done.summary["sinks"][0]["target"] == name
+    assert done.stderr.isascii()
+    assert "\x7f" not in done.stderr
+
+
 def test_server_that_accepts_and_says_nothing_is_named_with_the_reason(shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
