@@ -12,6 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from streamfan.boundary import next_piece
+from streamfan.errors import text_of
 from streamfan.report import DeliveryReport
 from streamfan.retry import Backoff
 from streamfan.sink import Delivery
@@ -253,7 +254,7 @@ class Cursor:
 
 def describe(error: BaseException) -> str:
     """An error in one line: its text, with its type where the text does not say enough."""
-    text = str(error)
+    text = text_of(error)
     return (
         text
         if text and type(error).__module__.startswith("streamfan")

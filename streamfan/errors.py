@@ -216,3 +216,11 @@ class WireError(StreamfanError, ValueError):
 
 class SinksFailed(StreamfanError):
     """At least one required sink was not given everything; the text names each and why."""
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says; nothing where it fails to, for its class may be anybody's. Never raises."""
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - foreign code: an error that cannot be told of is still that error
+        return ""

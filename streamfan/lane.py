@@ -208,7 +208,7 @@ class Lane:
         return SinkReport(
             id=self.id,
             name=self.sink.name,
-            target=self.sink.label,
+            target=self._label,
             required=self.options.required,
             guarantee=str(self.sink.delivery),
             state=self.state,
@@ -226,6 +226,14 @@ class Lane:
             trouble=self._why(State.DEGRADED) if self.state is State.DEGRADED else None,
             left=self._left,
         )
+
+    @property
+    def _label(self) -> str | None:
+        try:
+            return self.sink.label
+        except Exception:  # foreign code: a report never raises because of a sink
+            log.debug("sink %r: label raised", self.id, exc_info=True)
+            return None
 
     def delivery(self, stream: Stream) -> DeliveryReport | None:
         """What became of `stream` so far; None when this lane has done with it."""

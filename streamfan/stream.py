@@ -20,7 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from streamfan.dispatcher import Dispatcher
-from streamfan.errors import StreamEnded, StreamFailed
+from streamfan.errors import StreamEnded, StreamFailed, text_of
 from streamfan.events import FINISH_REASONS, Cancellation, Chunk, End, Fault, FinishReason, StreamInfo
 
 if TYPE_CHECKING:
@@ -129,8 +129,8 @@ class Stream:
 
     def fail(self, error: BaseException | str) -> None:
         """End the stream with an error; all text so far stays valid, and readers raise `StreamFailed` after it."""
-        kind = "Error" if isinstance(error, str) else type(error).__name__
-        self._settle("error", Fault(kind, str(error)))
+        fault = Fault("Error", error) if isinstance(error, str) else Fault(type(error).__name__, text_of(error))
+        self._settle("error", fault)
 
     def _append(self, text: str, token_ids: Sequence[int]) -> None:
         if token_ids:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamfan.errors import SinksFailed, SpecError, StreamFailed, UsageError
+from streamfan.events import Fault
 from streamfan.fan import Fan
 from streamfan.options import LaneOptions
 from streamfan.report import State, StreamReport
@@ -546,6 +547,46 @@ def test_each_change_of_state_is_logged_once(caplog: pytest.LogCaptureFixture) -
 
     failed = [record for record in caplog.records if "is failed" in record.message]
     assert [record.message for record in failed] == ["sink 'failing' is failed: ValueError: broken"]
+
+
+def test_report_does_not_raise_because_of_what_a_sink_calls_itself() -> None:
+    class Nameless(MemorySink):
+        @property
+        def label(self) -> str:
+            raise ValueError("not yet")
+
+    with Fan(Nameless()) as fan, fan.open() as stream:
+        stream.write("text")
+        assert fan.report.sinks[0].target is None
+
+    assert fan.report.sinks[0].complete == 1
+
+
+class Unspeakable(Exception):
+    """An error that fails when it is asked what it is."""
+
+    def __str__(self) -> str:
+        raise SystemExit("no words")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize("method", ["connect", "open", "write", "close", "disconnect"])
+def test_error_that_has_no_words_is_named_by_its_type(method: str) -> None:
+    with Fan(FailingSink(always(method, Unspeakable()))) as fan, fan.open() as stream:
+        stream.write("text")
+
+    assert fan.report.sinks[0].error == "Unspeakable"
+    assert fan.report.finished == 1
+
+
+def test_stream_ends_also_by_an_error_that_has_no_words() -> None:
+    with Fan() as fan:
+        stream = fan.open()
+        stream.fail(Unspeakable())
+
+    assert stream.outcome is not None
+    assert stream.outcome.error == Fault("Unspeakable", "")
 
 
 def test_password_in_a_target_is_in_no_report() -> None:
