@@ -10,13 +10,26 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
 
 Boundary = Literal["chunk", "word", "line", "sentence", "all"]
 """Where a merged chunk may end."""
 
 _UNITS = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _USERINFO = re.compile(r"//[^/?#]*@")
+# More than anybody waits, and less than what a clock, a socket or a server fails to count to.
+_LONGEST = 10 * 365 * 86400.0
+_LARGEST = 1 << 40
 _BYTE_SIZE = TypeAdapter(ByteSize)
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)\s*", re.ASCII)
 
@@ -67,11 +80,23 @@ def without_userinfo(target: str) -> str:
     return _USERINFO.sub("//***@", target)
 
 
-Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
-"""A duration in seconds; accepts "10ms"."""
+def _not_too_long(value: float) -> float:
+    if value > _LONGEST:
+        raise ValueError(f"too long: {value:g} s, expected at most {_LONGEST / 86400:g}d")
+    return value
 
-Size = Annotated[int, BeforeValidator(size), Field(ge=0)]
-"""A number of bytes; accepts "64KiB"."""
+
+def _not_too_large(value: int) -> int:
+    if value > _LARGEST:
+        raise ValueError(f"too large: {ByteSize(value).human_readable()}, expected at most 1TiB")
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False), AfterValidator(_not_too_long)]
+"""A duration in seconds, of ten years at most; accepts "10ms"."""
+
+Size = Annotated[int, BeforeValidator(size), Field(ge=0), AfterValidator(_not_too_large)]
+"""A number of bytes, of 1 TiB at most; accepts "64KiB"."""
 
 Secret = Annotated[SecretStr, BeforeValidator(secret)]
 """Text that is never printed; accepts `{ env = "NAME" }` and `{ file = "PATH" }`."""

@@ -19,7 +19,7 @@ class RunOptions(Options):
 
     model: Text | None = Field(None, description="A model's name or folder.")
     source: Text = Field(DEFAULT_SOURCE, description="Where the text comes from, NAME[:TARGET].")
-    max_new_tokens: int | None = Field(None, ge=1, description="How many tokens at most.")
+    max_new_tokens: int | None = Field(None, ge=1, lt=2**31, description="How many tokens at most.")
     temperature: float | None = Field(None, ge=0, allow_inf_nan=False, description="0 means greedy decoding.")
     seed: int | None = Field(None, ge=0, lt=2**63, description="Makes sampling repeatable.")
     stop: tuple[Text, ...] = Field((), description="Texts that end the stream; they are not part of it.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from streamfan.errors import ConfigError
+from streamfan.redis.query import unusable_option
 
 SCHEMES = ("redis", "rediss", "unix")
 
@@ -27,7 +28,7 @@ class Address:
 
     def __post_init__(self) -> None:
         try:
-            problem = _problem(urlsplit(self.url))
+            problem = _problem(urlsplit(self.url)) or _problem_of_query(self.url)
         except ValueError:
             problem = "has a host or a port that cannot be read"
         if problem is not None:
@@ -73,3 +74,11 @@ def _problem(parts: SplitResult) -> str | None:
     if not parts.path.strip("/").isdecimal() and parts.path.strip("/"):
         return "has a path that is no database number"
     return "has port 0" if parts.port == 0 else None
+
+
+def _problem_of_query(url: str) -> str | None:
+    name = unusable_option(url)
+    if name is None:
+        return None
+    # With an "@" the name too may be of a password, whose "?" should have been percent-encoded.
+    return "has an option that cannot be used" + ("" if "@" in urlsplit(url).query else f": {name!r}")

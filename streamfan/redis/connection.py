@@ -12,6 +12,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamfan.errors import ConfigError, Permanent, Retryable, SinkError
+from streamfan.redis.query import IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -26,12 +27,6 @@ TIMEOUT = 5.0
 
 # Answers of a server in trouble that may pass, of those that redis-py has no class for.
 _PASSING_CODES = ("BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE")
-# What a URL may say that is meant for others: how a pool of connections works, what is repeated or decoded, what is
-# sent between commands.
-_IGNORED = (
-    *("max_connections", "timeout", "retry_on_timeout", "retry_on_error", "decode_responses"),
-    "health_check_interval",
-)
 # The first version whose clusters have channels that belong to slots.
 _SHARDED_SINCE = 7
 
@@ -193,7 +188,7 @@ def _make(address: Address, credentials: Mapping[str, str], timeout: float) -> A
         options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
         options |= parse_url(address.url)  # type: ignore[no-untyped-call]
         options |= credentials
-        for name in _IGNORED:
+        for name in IGNORED:
             options.pop(name, None)
         options["protocol"] = 2
         return options.pop("connection_class", Connection)(**options)

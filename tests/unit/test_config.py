@@ -445,6 +445,27 @@ def test_lane_options_leave_the_sinks_defaults_where_nothing_was_said() -> None:
             "run has no option 'lane_seed' ($STREAMFAN_RUN_LANE_SEED), did you mean 'seed'?",
         ),
         (
+            {"o": ("broker.lane.linger=106751991167300d",)},
+            (
+                "the lane of sink 'broker': option 'linger' (-o broker.lane.linger): "
+                "too long: 9.22337e+18 s, expected at most 3650d"
+            ),
+        ),
+        (
+            {"o": (f"broker.lane.max_bytes={'9' * 30}",)},
+            (
+                "the lane of sink 'broker': option 'max_bytes' (-o broker.lane.max_bytes): "
+                "too large: 867361737988.4EiB, expected at most 1TiB"
+            ),
+        ),
+        (
+            {"o": ("run.max_new_tokens=99999999999",)},
+            (
+                "run: option 'max_new_tokens' (-o run.max_new_tokens): input should be less than 2147483648, "
+                "got '99999999999'"
+            ),
+        ),
+        (
             {"file": f"[run]\nseed = 0x{'f' * 5000}"},
             f"run: option 'seed' (f.toml): input should be less than 9223372036854775808, got 0x{'f' * 58}...",
         ),

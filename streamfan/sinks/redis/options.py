@@ -33,7 +33,7 @@ class RedisOptions(SinkOptions):
     lease: Annotated[Seconds, Field(ge=5)] = Field(
         20.0, description="How long after its last sign of life the producer counts as lost."
     )
-    history: Annotated[int, Field(ge=100)] = Field(
+    history: Annotated[int, Field(ge=100, le=1_000_000_000)] = Field(
         100_000, description="About how many events of a stream are kept; the oldest are forgotten first."
     )
     # Redis forgets whole nodes of its log, by default of 4 KiB.
@@ -45,7 +45,7 @@ class RedisOptions(SinkOptions):
     control_token: Secret | None = Field(
         None, description="Hear only readers that know this; otherwise any that may write to this Redis."
     )
-    wait_replicas: Annotated[int, Field(ge=0)] = Field(
+    wait_replicas: Annotated[int, Field(ge=0, le=1_000)] = Field(
         0, description="How many replicas must have a stream's end before it counts as delivered."
     )
     wait_timeout: Annotated[Seconds, Field(gt=0)] = Field(

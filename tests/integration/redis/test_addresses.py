@@ -49,7 +49,7 @@ def test_the_url_of_the_environment_is_used(server: RedisServer, monkeypatch: py
 
 
 def test_an_unknown_option_in_the_url_is_refused(server: RedisServer, make: Make) -> None:
-    with pytest.raises(ConfigError, match=r"its URL has an option that cannot be used: .*'frobnicate'"):
+    with pytest.raises(ConfigError, match="URL has an option that cannot be used: 'frobnicate'"):
         make(f"{server.url}?frobnicate=1")
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from streamfan.errors import ConfigError
 from streamfan.redis.address import Address
-from streamfan.sinks.redis import RedisSink
+from streamfan.sinks.redis import RedisOptions, RedisSink
 from tests.support.redis_sinks import QUOTED, SECRET
 
 
@@ -74,3 +75,42 @@ def test_an_address_tells_where_it_comes_from() -> None:
 )
 def test_the_way_to_another_server_differs_in_host_and_port_only(url: str, host: str | None, expected: str) -> None:
     assert Address(url, "$REDIS_URL").at(host, 7001) == Address(expected, "$REDIS_URL")
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("socket_timeout=-1", "socket_timeout"),
+        ("socket_timeout=0", "socket_timeout"),
+        ("socket_connect_timeout=1e18", "socket_connect_timeout"),
+        ("socket_timeout=nan", "socket_timeout"),
+        ("encoding=s3cr3t", "encoding"),
+        ("encoding_errors=s3cr3t", "encoding_errors"),
+        ("db=s3cr3t", "db"),
+        ("db=1&foo=s3cr3t", "foo"),
+        ("ssl_cert_reqs=s3cr3t", "ssl_cert_reqs"),
+    ],
+)
+def test_option_that_cannot_be_used_is_named_at_once_without_its_value(query: str, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"the Redis URL has an option that cannot be used: '{name}'") as caught:
+        RedisSink(f"rediss://localhost/0?{query}")
+
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_option_that_is_part_of_a_password_is_not_repeated() -> None:
+    with pytest.raises(ConfigError, match="has an option that cannot be used\n") as caught:
+        RedisSink("redis://user?s3cr3t=x@localhost")
+
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("query", ["socket_timeout=0.1", "ssl_cert_reqs=none", "max_connections=10&timeout=5"])
+def test_option_that_redis_py_knows_is_taken(query: str) -> None:
+    RedisSink(f"rediss://localhost/0?{query}")
+
+
+@pytest.mark.parametrize("options", [{"history": 10**30}, {"ttl": "106751991167300d"}, {"lease": "106751991167300d"}])
+def test_option_that_no_server_can_count_to_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        RedisOptions.model_validate(options)
