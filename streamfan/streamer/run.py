@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import StreamerMisuse
+from streamfan.streamer.ids import check_ids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,11 +30,18 @@ class Run:
         """Give each row what was generated for it.
 
         Raises:
-            StreamerMisuse: This belongs to another run; the text of this one is not complete.
+            StreamerMisuse: This belongs to another run, or begins one with what are no ids; the text of this run is not
+                complete.
         """
-        in_blocks = bool(ids) and isinstance(ids[0], list)
+        try:
+            in_blocks = bool(ids) and isinstance(ids[0], list)
+        except TypeError:
+            # Not even a list; asked for every token, that would cost more than it is worth.
+            check_ids(ids)
+            raise
         if in_blocks is not self._in_blocks:
             self._check_first(in_blocks)
+            check_ids(ids)
         if len(self.rows) == 1 and not in_blocks:
             self.rows[0].put(ids)
             return

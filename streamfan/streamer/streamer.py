@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from streamfan.detokenize import StopStrings, compile_plan
 from streamfan.errors import StreamerMisuse, UsageError
+from streamfan.streamer.ids import check_ids
 from streamfan.streamer.rows import PaddedRow, Row
 from streamfan.streamer.run import Run
 from streamfan.streamer.specials import SpecialIds
@@ -104,10 +105,11 @@ class Streamer:
 
         Raises:
             UsageError: The prompt has several rows, and nothing says what ends one.
-            StreamerMisuse: The run before was left half-way; its streams fail now.
+            StreamerMisuse: The run before was left half-way, or these are no ids; its streams fail now.
         """
         ids = value.tolist()
         if self._run is None:
+            check_ids(ids)
             self._begin(ids if ids and isinstance(ids[0], list) else [ids])
             return
         try:

@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import weakref
+from typing import Any
 
 import pytest
 
@@ -221,3 +222,47 @@ def test_module_imports_neither_torch_nor_transformers(module: str) -> None:
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert output == "set()\n"
+
+
+# What are no ids
+
+
+WRONG = [
+    (5, "a single int"),
+    ([[[1]]], "3 dimensions of int"),
+    ([1.0], "1 dimensions of float"),
+    ([[float("nan")]], "2 dimensions of float"),
+    (["text"], "1 dimensions of str"),
+]
+
+
+@pytest.mark.parametrize(("ids", "described"), WRONG)
+def test_prompt_that_is_no_ids_is_refused_and_opens_nothing(fan: MemoryFan, ids: Any, described: str) -> None:
+    streamer = fan.streamer(Letters())
+
+    with pytest.raises(StreamerMisuse, match=rf"put\(\) was given {described}, expected token ids"):
+        streamer.put(Ids(ids))
+
+    assert fan.opened == []
+    generate(streamer, "a")
+    assert texts(streamer) == ["pa"]
+
+
+@pytest.mark.parametrize(("ids", "described"), WRONG)
+def test_run_that_begins_with_no_ids_is_refused_and_fails(fan: MemoryFan, ids: Any, described: str) -> None:
+    streamer = fan.streamer(Letters())
+    streamer.put(prompt("p"))
+
+    with pytest.raises(StreamerMisuse, match=rf"put\(\) was given {described}, expected token ids"):
+        streamer.put(Ids(ids))
+
+    assert reasons(streamer) == ["error"]
+
+
+def test_single_id_in_the_middle_of_a_run_is_refused(fan: MemoryFan) -> None:
+    streamer = fan.streamer(Letters())
+    streamer.put(prompt("p"))
+    streamer.put(step("a"))
+
+    with pytest.raises(StreamerMisuse, match=r"put\(\) was given a single int"):
+        streamer.put(Ids(5))  # type: ignore[arg-type]
