@@ -50,6 +50,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def well_formed(text: str) -> str:
+    """`text` as it can be encoded: halves of a surrogate pair are joined, and a lone one becomes U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamInfo:
     """What is known about a stream when it opens; (id, attempt) identifies it.

@@ -14,11 +14,13 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic_core import to_json
+
 from streamfan import lifetime
 from streamfan.attempts import Attempts
 from streamfan.dispatcher import Dispatcher
 from streamfan.errors import UsageError
-from streamfan.events import StreamInfo, check_stream_id, now
+from streamfan.events import StreamInfo, check_stream_id, now, well_formed
 from streamfan.generation import Generation
 from streamfan.lane import Lane
 from streamfan.observers import Observers
@@ -189,7 +191,8 @@ class Fan:
             attempt: Which try at this id it is, >= 1 and later than those before; Unix milliseconds unless given.
 
         Raises:
-            UsageError: A malformed id, an attempt that is not later than those before, or the fan is closed.
+            UsageError: A malformed id, an attempt that is not later than those before, meta without a JSON form, or the
+                fan is closed.
         """
         self._check_usable()
         if id is not None:
@@ -200,9 +203,10 @@ class Fan:
             attempt=self._attempts.take(id, attempt),
             writer=self._writer,
             time=now(),
-            model=model,
+            # A folder's name may be anything.
+            model=None if model is None else well_formed(model),
             row=row,
-            meta=meta or {},
+            meta=_checked(meta or {}),
             on_cancel=lambda reason, by: _cancel(held, reason, by),
         )
         stream = Stream(info, self._dispatcher)
@@ -420,6 +424,15 @@ def _unreached(lane: Lane) -> SinkReport:
         return report
     why = f": {report.trouble}" if report.trouble else ""
     return replace(report, error=f"not reached within {lane.options.connect_timeout:g} s{why}")
+
+
+def _checked(meta: dict[str, Any]) -> dict[str, Any]:
+    """`meta`, if readers can be told of it."""
+    try:
+        to_json(meta)
+    except ValueError as error:
+        raise UsageError(f"meta has no JSON form: {error}\nTry: text, numbers, and lists and dicts of them") from None
+    return meta
 
 
 def _cancel(held: weakref.ref[Stream], reason: str, by: str) -> None:

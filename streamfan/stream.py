@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 
 from streamfan.dispatcher import Dispatcher
 from streamfan.errors import StreamEnded, StreamFailed, text_of
-from streamfan.events import FINISH_REASONS, Cancellation, Chunk, End, Fault, FinishReason, StreamInfo
+from streamfan.events import FINISH_REASONS, Cancellation, Chunk, End, Fault, FinishReason, StreamInfo, well_formed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
@@ -129,8 +129,8 @@ class Stream:
 
     def fail(self, error: BaseException | str) -> None:
         """End the stream with an error; all text so far stays valid, and readers raise `StreamFailed` after it."""
-        fault = Fault("Error", error) if isinstance(error, str) else Fault(type(error).__name__, text_of(error))
-        self._settle("error", fault)
+        kind, message = ("Error", error) if isinstance(error, str) else (type(error).__name__, text_of(error))
+        self._settle("error", Fault(kind, well_formed(message)))
 
     def _append(self, text: str, token_ids: Sequence[int]) -> None:
         if token_ids:
@@ -157,7 +157,7 @@ class Stream:
         except UnicodeEncodeError:
             if "\ud800" <= text[-1] <= "\udbff":
                 text, self._surrogate = text[:-1], text[-1]
-            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+            return well_formed(text).encode()
 
     def _settle(self, finish_reason: FinishReason, fault: Fault | None) -> None:
         with self._lock:
@@ -197,7 +197,7 @@ class Stream:
         """
         # No lock: a signal handler may have interrupted the very thread that holds it.
         if self._finish_reason is None and not self._cancellations:
-            self._cancellations.append(Cancellation(reason, by))
+            self._cancellations.append(Cancellation(well_formed(reason), well_formed(by)))
             # The stream may end meanwhile, and then there is nobody left to tell.
             with suppress(IndexError):
                 while True:

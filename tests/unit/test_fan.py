@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamfan.errors import SinksFailed, SpecError, StreamFailed, UsageError
-from streamfan.events import Fault
+from streamfan.events import Cancellation, Fault, Start, encode
 from streamfan.fan import Fan
 from streamfan.options import LaneOptions
 from streamfan.report import State, StreamReport
@@ -211,6 +211,27 @@ def test_malformed_stream_id_is_refused(id: str) -> None:
 def test_attempt_below_one_is_refused() -> None:
     with Fan() as fan, pytest.raises(UsageError, match="attempt 0"):
         fan.open(attempt=0)
+
+
+def test_names_that_no_encoding_has_are_made_well_formed() -> None:
+    sink = MemorySink()
+    with Fan(sink) as fan:
+        with fan.open(model="m\ud800\ud83d\ude00") as stream:
+            stream.cancel("why\udce9", by="who\udce9")
+        failed = fan.open()
+        failed.fail(ValueError("half \udce9"))
+
+    assert stream.info.model == "m\ufffd😀"
+    encode(Start.of(stream.info))
+    for end in sink.ends:
+        encode(end)
+    assert sink.ends[0].cancel == Cancellation("why\ufffd", "who\ufffd")
+
+
+@pytest.mark.parametrize("value", ["\ud800", object(), {"a": ["\udce9"]}])
+def test_meta_that_no_reader_can_be_told_of_is_refused(value: object) -> None:
+    with Fan() as fan, pytest.raises(UsageError, match="meta has no JSON form"):
+        fan.open(meta={"key": value})
 
 
 def test_attempt_that_was_opened_before_is_refused_also_when_it_has_ended() -> None:
