@@ -94,6 +94,18 @@ def test_a_server_ends_with_its_guard(owner: Owner, number: signal.Signals) -> N
     wait_until(lambda: not answers(owner.url))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing tells a process of its parent's end")
+def test_a_server_ends_with_a_guard_that_was_killed(owner: Owner) -> None:
+    with connect(owner.url) as client:
+        server = client.info("server")["process_id"]
+    guard = os.getpgid(server)
+
+    os.kill(guard, signal.SIGKILL)
+
+    wait_until(lambda: not exists(server))
+    owner.folder.rmdir()
+
+
 def test_a_server_outlives_the_thread_that_started_it(owner: Owner) -> None:
     url = owner.tell(
         "import threading; made = []; thread = threading.Thread(target=lambda: made.append(embedded.start())); "
