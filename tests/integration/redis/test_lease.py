@@ -10,7 +10,8 @@ import pytest
 from streamfan.fan import Fan
 from streamfan.sinks.redis import RedisSink
 from tests.support.fault_proxy import FaultProxy
-from tests.support.redis_sinks import text_of, wait_until
+from tests.support.redis_sinks import text_of
+from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
     from tests.support.redis_server import RedisServer

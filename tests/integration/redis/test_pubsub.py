@@ -16,7 +16,7 @@ from streamfan.sinks.redis import RedisOptions, RedisSink
 from tests.support.deliveries import chunks, deliver, ending
 from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import PATIENCE, RedisServer
-from tests.support.redis_sinks import wait_until
+from tests.support.sinks import wait_until
 from tests.support.streams import info
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from streamfan.sinks.redis import RedisOptions, RedisSink
 from tests.support.deliveries import deliver, ending
 from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import RedisServer
-from tests.support.redis_sinks import log_of, text_of, wait_until
+from tests.support.redis_sinks import log_of, text_of
+from tests.support.sinks import wait_until
 from tests.support.streams import info
 
 if TYPE_CHECKING:

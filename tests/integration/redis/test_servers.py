@@ -14,7 +14,7 @@ from streamfan.redis.servers import Servers
 from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer, free_port
-from tests.support.redis_sinks import wait_until
+from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
