@@ -110,6 +110,7 @@ class Lane:
         self._left = False
         self._abandoned = False
         self._failing = False
+        self._beats_fail = False
         self._reaching = Backoff(self.options.connect_timeout)
         self._reach_at = 0.0
         self._unreached: BaseException | None = None
@@ -373,7 +374,10 @@ class Lane:
             # A beat that fails is not retried, the next one comes; a write will tell whether the destination is gone.
             _, error = self._attempt("beat", partial(self.sink.beat, cursor.stream.info))
             if error is not None:
-                log.warning("sink %r: beat() failed: %s", self.id, describe(error))
+                # Once for an outage: there may be many streams, and each has a beat of its own.
+                level = logging.DEBUG if self._beats_fail else logging.WARNING
+                log.log(level, "sink %r: beat() failed: %s", self.id, describe(error))
+            self._beats_fail = error is not None
             cursor.beat_at = monotonic() + self.sink.heartbeat
         return cursor.beat_at
 

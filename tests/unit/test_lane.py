@@ -595,6 +595,26 @@ def test_beats_come_while_no_text_flows() -> None:
     assert not fan.report.failures
 
 
+def test_beats_that_fail_are_told_once_for_each_outage(caplog: pytest.LogCaptureFixture) -> None:
+    beaten = threading.Semaphore(0)
+    outcomes = iter([True, False, False, False, True, False])
+
+    class Beating(MemorySink):
+        heartbeat = 0.01
+
+        def beat(self, stream: StreamInfo) -> None:
+            works = next(outcomes, True)
+            beaten.release()
+            if not works:
+                raise ConnectionResetError("away")
+
+    with Fan(Beating()) as fan, fan.open():
+        assert all(beaten.acquire(timeout=10) for _ in range(8))
+
+    told = [record for record in caplog.records if "beat() failed" in record.getMessage()]
+    assert [record.levelname for record in told if record.levelno >= logging.WARNING] == ["WARNING", "WARNING"]
+
+
 def test_an_object_may_have_a_heartbeat_and_a_promise_of_its_own() -> None:
     beaten = threading.Event()
 
