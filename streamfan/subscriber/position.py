@@ -41,16 +41,16 @@ class Position:
         self.attempt = attempt
 
     def follows(self, event: Event) -> bool:
-        """Whether nothing is missing between this place and `event`."""
-        return isinstance(event, Start) or event.offset <= self.offset
+        """Whether nothing is missing between this place and `event`, nor in it."""
+        return isinstance(event, Start) or (not isinstance(event, Gap) and event.offset <= self.offset)
 
     def advance(self, event: Event) -> Event | None:
         """Go on by `event`, one of this attempt, and return what of it is new; None where nothing is.
 
         Raises:
             HistoryTrimmed: Text is missing before it; the position is then after the hole.
-            TextAltered: It is an end, and not the end of what was read.
-            WireError: What is new of it begins inside a character.
+            TextAltered: It is an end, and not the end of what was read; the position stays.
+            WireError: It is not as long as it says, or what is new begins inside a character; the position stays.
         """
         match event:
             case Start():

@@ -99,7 +99,7 @@ class Reader:
             # Something was missed, or a channel that anybody may publish on tells tales: the log knows.
             self.phase = Phase.CATCHING_UP
         else:
-            self._give(event)
+            self._believe(event)
 
     def compare(self, last: EntryId, *, ended: bool) -> None:
         """The log ends with `last`, for good where it has `ended`: notice what this was not told."""
@@ -127,20 +127,21 @@ class Reader:
         self.position.begin(attempt)
         self.fail(error)
 
+    def _believe(self, event: Event) -> None:
+        try:
+            self._give(event)
+        except (StreamError, WireError):
+            # It may be a tale as well; if it is not, the log says the same.
+            self.phase = Phase.CATCHING_UP
+
     def _give_decoded(self, data: bytes) -> None:
         try:
-            event = decode(data)
-        except WireError as error:
-            self.fail(error)
-        else:
-            self._give(event)
-
-    def _give(self, event: Event) -> None:
-        try:
-            fresh = self.position.advance(event)
+            self._give(decode(data))
         except (StreamError, WireError) as error:
             self.fail(error)
-            return
+
+    def _give(self, event: Event) -> None:
+        fresh = self.position.advance(event)
         if isinstance(fresh, End):
             self.phase = Phase.OVER
         if fresh is not None:
