@@ -275,7 +275,7 @@ def _in_utc(time: datetime) -> datetime:
 def _check_version(data: bytes | str) -> None:
     try:
         loaded = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     if isinstance(loaded, dict):
         _refuse_other_than(VERSION, loaded.get("v", VERSION))

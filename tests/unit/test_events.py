@@ -92,7 +92,9 @@ def test_unknown_fields_are_ignored() -> None:
         ('{"v":1,"type":"text","stream":"s"}', "text.attempt"),
         ('{"v":1,"type":"nonsense"}', "nonsense"),
         (b"\xff\xfe", "not an event"),
+        (b"[" * 100_000, "not an event"),
     ],
+    ids=lambda value: value[:40],
 )
 def test_what_is_no_event_is_refused_by_name(data: bytes | str, said: str) -> None:
     with pytest.raises(WireError, match=said):
