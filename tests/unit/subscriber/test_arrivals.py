@@ -1,0 +1,95 @@
+"""Which streams begin: announced on a channel, or found in the index."""
+
+from __future__ import annotations
+
+from streamfan.errors import ServerUnreachable
+from streamfan.subscriber.arrivals import Arrivals
+
+Given = list[str | BaseException]
+
+
+def arrivals() -> tuple[Arrivals, Given]:
+    given: Given = []
+    return Arrivals(given.append), given
+
+
+def test_what_is_there_at_first_is_old() -> None:
+    made, given = arrivals()
+
+    made.list(["a", "b"])
+    made.list(["a", "b", "c"])
+
+    assert given == ["c"]
+
+
+def test_what_is_announced_is_given_once_also_when_it_is_listed_later() -> None:
+    made, given = arrivals()
+
+    made.list([])
+    made.announce("a")
+    made.announce("a")
+    made.list(["a", "b"])
+
+    assert given == ["a", "b"]
+
+
+def test_what_is_announced_before_the_first_list_is_new() -> None:
+    made, given = arrivals()
+
+    made.announce("a")
+    made.list(["a", "b"])
+
+    assert given == ["a"]
+
+
+def test_an_old_stream_that_is_announced_has_begun_again() -> None:
+    made, given = arrivals()
+
+    made.list(["a"])
+    made.announce("a")
+    made.list(["a"])
+
+    assert given == ["a"]
+
+
+def test_an_old_stream_that_was_forgotten_and_comes_back_is_new() -> None:
+    made, given = arrivals()
+
+    made.list(["a"])
+    made.list([])
+    made.list(["a"])
+
+    assert given == ["a"]
+
+
+def test_what_no_stream_may_be_called_is_ignored() -> None:
+    made, given = arrivals()
+
+    made.list([])
+    made.announce("../../etc/passwd")
+    made.list(["", "a b", "x" * 65, "\ufffd"])
+
+    assert given == []
+
+
+def test_ten_thousand_streams_are_given_once_each_and_not_all_remembered() -> None:
+    made, given = arrivals()
+    names = [f"s{number}" for number in range(10_000)]
+
+    made.list([])
+    for first in range(0, len(names), 500):
+        made.list(names[max(0, first - 500) : first + 500])
+
+    assert given == names
+    assert len(made._given) < 5000
+
+
+def test_an_error_is_given_after_what_was_found() -> None:
+    made, given = arrivals()
+    error = ServerUnreachable()
+
+    made.list([])
+    made.announce("a")
+    made.fail(error)
+
+    assert given == ["a", error]

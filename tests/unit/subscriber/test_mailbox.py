@@ -1,0 +1,75 @@
+"""What was read for a subscriber and not taken yet."""
+
+from __future__ import annotations
+
+import threading
+
+from streamfan.errors import StreamNotFound
+from streamfan.subscriber.mailbox import Mailbox
+from tests.support.wire_events import end, start, text
+
+
+def test_what_was_put_is_taken_once_and_in_order() -> None:
+    mailbox = Mailbox(lambda: None)
+    error = StreamNotFound()
+
+    for item in (start(), text(0, "Hello"), error):
+        mailbox.put(item)
+
+    assert mailbox.take() == [start(), text(0, "Hello"), error]
+    assert mailbox.take() == []
+
+
+def test_each_item_is_news_once_it_is_there() -> None:
+    found: list[object] = []
+    mailbox = Mailbox(lambda: found.append(mailbox.take()))
+
+    mailbox.put(start())
+    mailbox.put(end(""))
+
+    assert found == [[start()], [end("")]]
+
+
+def test_it_is_full_of_text_and_has_room_when_that_is_taken() -> None:
+    mailbox = Mailbox(lambda: None)
+
+    for offset in range(0, 1024 * 1024, 1024):
+        assert not mailbox.full
+        mailbox.put(text(offset, "x" * 1024))
+        if mailbox.full:
+            break
+    full = mailbox.full
+    mailbox.take()
+
+    assert (full, mailbox.full) == (True, False)
+
+
+def test_it_is_full_of_small_events_too() -> None:
+    mailbox = Mailbox(lambda: None)
+
+    for offset in range(10_000):
+        mailbox.put(text(offset, "x"))
+
+    assert mailbox.full
+
+
+def test_it_is_full_of_token_ids_too() -> None:
+    mailbox = Mailbox(lambda: None)
+
+    mailbox.put(text(0, "x", token_ids=(1,) * 200_000))
+
+    assert mailbox.full
+
+
+def test_nothing_is_lost_between_two_threads() -> None:
+    mailbox = Mailbox(lambda: None)
+    items = [text(offset, "x") for offset in range(5000)]
+    putting = threading.Thread(target=lambda: [mailbox.put(item) for item in items])
+    taken: list[object] = []
+
+    putting.start()
+    while len(taken) < len(items):
+        taken += mailbox.take()
+    putting.join()
+
+    assert taken == items
