@@ -10,8 +10,8 @@ from streamfan.events import is_stream_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-# More than the index keeps.
-_REMEMBERED = 4096
+# More than begin while one of them runs: its end brings a stream back into the index.
+_REMEMBERED = 65_536
 
 
 class Arrivals:
