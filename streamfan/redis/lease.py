@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from typing import TYPE_CHECKING, Literal
 
 from streamfan.errors import WireError
@@ -30,6 +31,10 @@ class Lease:
     seconds: float
     control: Control = "off"
     live: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds < inf:
+            raise ValueError(f"a lease of {self.seconds} s")
 
     def encode(self) -> bytes:
         """The value of the key: JSON."""

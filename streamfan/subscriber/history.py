@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from streamfan.events import End, decode
@@ -70,6 +71,7 @@ def _field(fields: list[bytes], name: bytes) -> bytes | None:
 
 def _seconds(said: bytes | None) -> float:
     try:
-        return float(said) if said is not None else DEFAULT_LEASE
+        seconds = float(said or b"")
     except ValueError:
         return DEFAULT_LEASE
+    return seconds if 0 < seconds < inf else DEFAULT_LEASE
