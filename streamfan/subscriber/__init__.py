@@ -84,6 +84,7 @@ def subscribe(
         HistoryTrimmed: The log has lost what was to come next.
         Restarted: Another attempt has begun.
         TextAltered: What was read is not what the producer wrote.
+        WireError: What is there are no events, or events of a later version.
         ServerUnreachable: Nobody answers, at first or for a minute.
         ServerRefused: A wrong password, no permission, or no Redis.
     """

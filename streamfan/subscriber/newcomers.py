@@ -7,7 +7,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
-from streamfan.errors import HistoryTrimmed, Restarted, StreamError, UsageError
+from streamfan.errors import HistoryTrimmed, Restarted, ServerRefused, StreamError, UsageError, WireError
 from streamfan.subscriber import hubs
 from streamfan.subscriber.arrivals import Arrivals
 from streamfan.subscriber.reading import Reading
@@ -88,6 +88,7 @@ class Newcomers:
 
         Raises:
             StreamError: What has become of the stream that is read; the next one follows.
+            WireError: It holds something else than events; likewise.
             ServerError: What has become of the server.
         """
         while not self.over:
@@ -100,7 +101,7 @@ class Newcomers:
                 taken = self._current.take()
             except (HistoryTrimmed, Restarted):
                 raise
-            except StreamError:
+            except (StreamError, ServerRefused, WireError):
                 # There is no more to be had of it, and others wait.
                 self._current.close()
                 raise

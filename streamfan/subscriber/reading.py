@@ -103,6 +103,7 @@ class Reading:
 
         Raises:
             StreamError: What has become of the stream; `begin` takes the reading up again.
+            WireError: It holds something else than events.
             ServerError: What has become of the server; likewise.
         """
         if not self._items:
