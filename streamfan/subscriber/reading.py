@@ -106,6 +106,8 @@ class Reading:
             WireError: It holds something else than events.
             ServerError: What has become of the server; likewise.
         """
+        if self.over:
+            return None
         if not self._items:
             items, was_full = self._mailbox.take()
             self._items.extend(items)
