@@ -182,6 +182,8 @@ class Hub:
         self._ears.check()
 
     def _ask(self, stream: str, stop: Stop, future: Future[None]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
         names = Names(self._prefix, stream)
         try:
             ask(self._servers.at(names.log), names, stop)
