@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         StreamNotFound,
         TextAltered,
         UsageError,
+        WireError,
     )
     from streamfan.events import Chunk, End, Event, Start, StreamInfo, Text
     from streamfan.fan import Fan
@@ -62,6 +63,7 @@ _HOMES = {
         "StreamfanError",
         "TextAltered",
         "UsageError",
+        "WireError",
     ),
     "streamfan.events": ("Chunk", "End", "Event", "Start", "StreamInfo", "Text"),
     "streamfan.fan": ("Fan",),
@@ -114,6 +116,7 @@ __all__ = [
     "Text",
     "TextAltered",
     "UsageError",
+    "WireError",
     "asubscribe",
     "hookimpl",
     "subscribe",
