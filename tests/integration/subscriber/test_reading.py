@@ -1,0 +1,496 @@
+"""Reading where something is unusual: offsets, holes, other attempts, lost producers, channels that lie."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamfan import asubscribe, subscribe
+from streamfan.errors import (
+    HistoryTrimmed,
+    ProducerLost,
+    Restarted,
+    StreamNotFound,
+    TextAltered,
+    UsageError,
+    WireError,
+)
+from streamfan.events import Cancellation, End, Gap, Text, encode
+from tests.support.producer import Background, wait_for_listeners
+from tests.support.redis_sinks import wait_until
+from tests.support.wire_events import end, start, text
+
+if TYPE_CHECKING:
+    from streamfan import Subscription
+    from tests.support.producer import Produce
+    from tests.support.redis_server import RedisServer
+
+TALE = "Once upon a tïme ☕ "
+
+
+def read_all(subscription: Subscription) -> str:
+    return "".join(piece for piece in subscription if isinstance(piece, str))
+
+
+# Offsets
+
+
+@pytest.mark.parametrize("offset", [0, 1, 5, 8, 20])
+def test_from_an_offset_the_rest_is_read(offset: int, server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ", "upon ", "a ", "tale.")
+    subscription = subscribe(server.url, "s", offset=offset)
+    reading = Background(lambda: read_all(subscription))
+
+    producer.write(" The", " end")
+    producer.end()
+
+    assert reading.result() == "Once upon a tale. The end"[offset:]
+    assert subscription.offset == 25
+
+
+def test_whoever_left_goes_on_from_the_offset_that_was_reached(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write(TALE)
+    with subscribe(server.url, "s") as first:
+        read = next(first)
+
+    producer.write("the end")
+    producer.end()
+
+    assert read == TALE
+    assert read_all(subscribe(server.url, "s", offset=first.offset)) == "the end"
+
+
+def test_an_offset_inside_a_character_is_an_error(server: RedisServer, produce: Produce) -> None:
+    produce(server.url).write("é")
+
+    with pytest.raises(WireError, match="byte 1 is inside a character"):
+        next(subscribe(server.url, "s", offset=1))
+
+
+def test_an_offset_after_the_end_is_of_another_text(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Hello")
+    producer.end()
+
+    with pytest.raises(TextAltered, match="has ended after 5 bytes, so byte 90 is of another text"):
+        next(subscribe(server.url, "s", offset=90))
+
+
+@pytest.mark.parametrize(
+    ("stream", "offset", "said"),
+    [
+        ("s", -1, "offset -1 is negative"),
+        ("../s", 0, r"stream id '../s' is malformed"),
+        ("", 0, r"stream id '' is malformed"),
+        (None, 5, "an offset belongs to one stream"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_at_the_call(stream: str | None, offset: int, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        subscribe("redis://localhost", stream, offset=offset)
+
+
+# Much text, many readers
+
+
+def test_a_text_of_many_pages_is_read_whole_with_its_sha256(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write(*(f"{number} é\n" for number in range(1000)))
+    made = producer.end()
+
+    read = read_all(subscribe(server.url, "s"))
+
+    assert hashlib.sha256(read.encode()).hexdigest() == made.sha256
+    assert read == producer.text
+
+
+def test_a_reader_that_takes_nothing_for_long_reads_all_in_the_end(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    subscription = subscribe(server.url, "s")
+    producer.write("first")
+    pieces = [next(subscription)]
+
+    producer.write(*("x" * 65_536 for _ in range(64)))
+    producer.end()
+
+    assert "".join([*map(str, pieces), read_all(subscription)]) == producer.text
+
+
+def test_readers_of_one_process_share_two_connections(server: RedisServer, produce: Produce) -> None:
+    producers = [produce(server.url, f"s{number}") for number in range(5)]
+    before = {client["id"] for client in server.client.client_list()}
+    subscriptions = [subscribe(server.url, f"s{number % 5}") for number in range(50)]
+
+    for producer in producers:
+        producer.write("Hello")
+    read = {next(subscription) for subscription in subscriptions}
+    connections = [client for client in server.client.client_list() if client["id"] not in before]
+    for producer in producers:
+        producer.end()
+
+    assert read == {"Hello"}
+    assert len(connections) <= 2
+    assert {read_all(subscription) for subscription in subscriptions} == {""}
+
+
+# Leaving
+
+
+def test_leaving_changes_nothing_for_the_others(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ")
+    stays, leaves = subscribe(server.url, "s"), subscribe(server.url, "s")
+    read = [next(stays), next(leaves)]
+
+    leaves.close()
+    producer.write("upon")
+    producer.end()
+
+    assert read == ["Once ", "Once "]
+    assert read_all(stays) == "upon"
+    assert list(leaves) == []
+
+
+def test_the_channel_of_a_stream_that_nobody_reads_is_left(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ")
+    held, forgotten = subscribe(server.url, "s"), subscribe(server.url, "s")
+    for subscription in (held, forgotten):
+        next(subscription)
+
+    held.close()
+    del forgotten, subscription
+    gc.collect()
+
+    wait_until(lambda: server.client.pubsub_numsub(producer.names.live)[0][1] == 0)
+
+
+def test_when_nobody_reads_the_thread_and_its_connections_end(produce: Produce, server: RedisServer) -> None:
+    # A prefix is read by a thread of its own.
+    producer = produce(server.url, prefix="lonely")
+    producer.write("Hello")
+    threads = set(threading.enumerate())
+    with subscribe(server.url, "s", prefix="lonely") as subscription:
+        next(subscription)
+        (thread,) = set(threading.enumerate()) - threads
+
+    thread.join(20)
+
+    assert not thread.is_alive()
+    assert server.client.pubsub_numsub(producer.names.live)[0][1] == 0
+    assert next(subscribe(server.url, "s", prefix="lonely")) == "Hello"
+
+
+# Ends
+
+
+def test_a_stream_that_was_cancelled_ends_and_says_by_whom(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ")
+    producer.end(finish_reason="cancelled", cancel=Cancellation("seen enough", "ann"))
+    subscription = subscribe(server.url, "s")
+
+    read = read_all(subscription)
+
+    assert read == "Once "
+    assert subscription.outcome is not None
+    assert subscription.outcome.finish_reason == "cancelled"
+    assert subscription.outcome.cancel == Cancellation("seen enough", "ann")
+
+
+def test_an_error_of_the_producer_is_an_event_among_events(server: RedisServer, produce: Produce) -> None:
+    produce(server.url).end(finish_reason="error")
+
+    *_, last = subscribe(server.url, "s", events=True)
+
+    assert isinstance(last, End)
+    assert last.finish_reason == "error"
+
+
+def test_a_text_that_is_not_the_producers_is_told(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Hello")
+    producer.end(sha256="0" * 64)
+    subscription = subscribe(server.url, "s")
+
+    read = next(subscription)
+    with pytest.raises(TextAltered):
+        next(subscription)
+
+    assert read == "Hello"
+
+
+def test_a_producer_that_is_lost_is_told_and_may_come_back(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ")
+    producer.show_life(0.3)
+    subscription = subscribe(server.url, "s")
+
+    read = next(subscription)
+    with pytest.raises(ProducerLost) as caught:
+        next(subscription)
+    producer.show_life(20)
+    producer.write("upon")
+    producer.end()
+
+    assert read == "Once "
+    assert (caught.value.offset, caught.value.lease) == (5, 0.3)
+    assert read_all(subscription) == "upon"
+
+
+def test_a_stream_that_vanishes_is_told(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ")
+    producer.show_life(0.3)
+    subscription = subscribe(server.url, "s")
+
+    read = next(subscription)
+    server.client.delete(producer.names.log)
+    with pytest.raises(StreamNotFound, match="has vanished after 5 bytes"):
+        next(subscription)
+
+    assert read == "Once "
+
+
+def test_waiting_for_a_stream_has_its_time(server: RedisServer) -> None:
+    waited = threading.Event()
+    threading.Timer(0.3, waited.set).start()
+
+    with pytest.raises(StreamNotFound):
+        next(subscribe(server.url, "missing", wait=0.4))
+
+    assert waited.is_set()
+
+
+# Holes and other attempts
+
+
+def test_a_hole_in_the_history_is_told_and_reading_goes_on_after_it(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ", "upon ", "a ", "time")
+    server.client.xtrim(producer.names.log, maxlen=2, approximate=False)
+    subscription = subscribe(server.url, "s")
+
+    with pytest.raises(HistoryTrimmed) as caught:
+        next(subscription)
+    reached = subscription.offset
+    producer.end()
+
+    assert (caught.value.offset, caught.value.end, reached) == (0, 10, 10)
+    assert read_all(subscription) == "a time"
+
+
+def test_a_hole_before_the_end_is_told_and_the_end_comes_after_it(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ", "upon")
+    producer.end()
+    server.client.xtrim(producer.names.log, maxlen=1, approximate=False)
+    subscription = subscribe(server.url, "s")
+
+    with pytest.raises(HistoryTrimmed) as caught:
+        next(subscription)
+
+    assert (caught.value.offset, caught.value.end) == (0, 9)
+    assert read_all(subscription) == ""
+    assert subscription.outcome is not None
+
+
+def test_who_needs_nothing_of_what_was_trimmed_is_told_of_no_hole(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ", "upon ", "a ", "time")
+    producer.end()
+    server.client.xtrim(producer.names.log, maxlen=3, approximate=False)
+
+    assert read_all(subscribe(server.url, "s", offset=10)) == "a time"
+
+
+def test_a_later_attempt_is_told_and_reading_goes_on_at_its_start(server: RedisServer, produce: Produce) -> None:
+    old = produce(server.url, attempt=7)
+    old.write("Once upon")
+    subscription = subscribe(server.url, "s")
+    read = next(subscription)
+
+    new = produce(server.url, attempt=8)
+    new.write("It was ")
+    with pytest.raises(Restarted) as caught:
+        next(subscription)
+    reached = subscription.offset
+    new.write("so")
+    new.end()
+
+    assert read == "Once upon"
+    assert (caught.value.attempt, caught.value.newer, reached) == (7, 8, 0)
+    assert read_all(subscription) == "It was so"
+    assert subscription.attempt == 8
+
+
+def test_who_joins_reads_the_latest_attempt(server: RedisServer, produce: Produce) -> None:
+    produce(server.url, attempt=7).write("Once upon")
+    new = produce(server.url, attempt=8)
+    new.write("It was so")
+    new.end()
+
+    assert read_all(subscribe(server.url, "s")) == "It was so"
+
+
+# Whatever else is in Redis
+
+
+LIES = [
+    b"nonsense",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"v":2,"type":"text"}',
+    encode(Text(stream="other", attempt=7, offset=5, end=7, text="XX", time=start().time)),
+    encode(text(5, "of an older attempt", 6)),
+    encode(end("Once ", 6)),
+    encode(text(0, "Once XXXX", end=9, attempt=6)),
+    encode(text(5, "of an attempt that is not", 8)),
+    encode(end("Once ", 8)),
+    encode(text(900, "after a hole")),
+    encode(text(4, "é")),
+    encode(text(0, "longer than it says", end=7)),
+    encode(end("On")),
+    encode(end("Twice")),
+    encode(end("Once upon a time")),
+    encode(Gap(stream="s", attempt=7, offset=5, end=900)),
+    encode(start()),
+    encode(start(8)),
+]
+
+
+def test_a_channel_that_lies_does_no_harm(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url, attempt=7)
+    producer.write("Once ")
+    subscription = subscribe(server.url, "s")
+    read = str(next(subscription))
+    wait_for_listeners(server.client, producer.names.live)
+
+    for number, lie in enumerate(LIES):
+        producer.say(lie)
+        producer.write(f"{number} ")
+        read += str(next(subscription))
+    producer.end()
+
+    assert read == producer.text
+    assert read_all(subscription) == ""
+
+
+def test_a_log_whose_producer_does_not_publish_is_read_as_it_grows(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ")
+    subscription = subscribe(server.url, "s")
+    read = [next(subscription)]
+
+    for event in (text(5, "upon", producer.info.attempt), end("Once upon", producer.info.attempt)):
+        sequence = event.end if isinstance(event, Text) else event.offset + 1
+        server.client.xadd(producer.names.log, {"event": encode(event)}, id=f"{event.attempt}-{sequence}")
+
+    assert [*read, *subscription] == ["Once ", "upon"]
+
+
+def test_a_log_that_holds_something_else_is_told(server: RedisServer) -> None:
+    server.client.xadd("streamfan:{s}:log", {"other": "thing"})
+
+    with pytest.raises(WireError, match="not an event"):
+        next(subscribe(server.url, "s"))
+
+
+def test_a_sign_of_life_that_is_none_is_told(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Hello")
+    server.client.set(producer.names.lease, "nonsense")
+    subscription = subscribe(server.url, "s")
+
+    with pytest.raises(WireError, match="not a lease"):
+        list(subscription)
+
+
+def test_a_prefix_is_another_world(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url, prefix="mine")
+    producer.write("Hello")
+    producer.end()
+
+    read = read_all(subscribe(server.url, "s", prefix="mine"))
+
+    assert read == "Hello"
+    with pytest.raises(StreamNotFound):
+        next(subscribe(server.url, "s"))
+
+
+# Event loops
+
+
+async def test_many_tasks_read_many_streams(server: RedisServer, produce: Produce) -> None:
+    producers = [produce(server.url, f"s{number}") for number in range(10)]
+
+    async def read(number: int) -> str:
+        return "".join([str(piece) async for piece in asubscribe(server.url, f"s{number % 10}")])
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(read(number)) for number in range(30)]
+        await asyncio.sleep(0)
+        for producer in producers:
+            producer.write("Once ", "upon")
+            producer.end()
+
+    assert {task.result() for task in tasks} == {"Once upon"}
+
+
+def test_two_event_loops_read_the_same_stream(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+
+    async def read() -> str:
+        async with asubscribe(server.url, "s") as subscription:
+            return "".join([str(piece) async for piece in subscription])
+
+    loops = [Background(lambda: asyncio.run(read())) for _ in range(2)]
+    producer.write("Once ", "upon")
+    producer.end()
+
+    assert [loop.result() for loop in loops] == ["Once upon"] * 2
+
+
+def test_a_loop_that_is_closed_while_it_waits_harms_nobody(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ")
+    left = asubscribe(server.url, "s")
+
+    async def leave_waiting() -> object:
+        first = await anext(left)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(left), 0.01)
+        return first
+
+    first = asyncio.run(leave_waiting())
+    producer.write("upon")
+    producer.end()
+
+    assert first == "Once "
+    assert read_all(subscribe(server.url, "s")) == "Once upon"
+    assert asyncio.run(_rest(left)) == "upon"
+
+
+async def _rest(subscription: object) -> str:
+    return "".join([str(piece) async for piece in subscription])  # type: ignore[attr-defined]
+
+
+async def test_an_error_is_raised_in_a_loop_too_and_reading_goes_on(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ", "upon")
+    server.client.xtrim(producer.names.log, maxlen=1, approximate=False)
+    subscription = asubscribe(server.url, "s")
+
+    with pytest.raises(HistoryTrimmed):
+        await anext(subscription)
+
+    assert await anext(subscription) == "upon"
+    await subscription.aclose()
+    assert [piece async for piece in subscription] == []
