@@ -120,6 +120,10 @@ class Hub:
                 self._turn()
             except SinkError as error:
                 self._lost(error)
+            except StreamfanError as error:
+                # A URL that cannot be used, which no other try changes.
+                self._hang_up()
+                self._give_up(error)
             except Exception as error:  # a fault of this package: nobody is to wait for ever because of it
                 log.exception("reading from Redis at %s failed", self._address)
                 self._hang_up()
