@@ -24,6 +24,7 @@ class FaultProxy:
     Attributes:
         port, url: Where it listens.
         accepted: How many connections there were.
+        kept_back: Set when an answer met silence.
     """
 
     def __init__(self, port: int) -> None:
@@ -39,6 +40,7 @@ class FaultProxy:
         self._passing: int | None = None
         self._pace = 65536
         self._silent = False
+        self.kept_back = threading.Event()
         self._flowing = threading.Event()
         self._flowing.set()
 
@@ -135,7 +137,9 @@ class FaultProxy:
         with suppress(OSError):
             while (data := server.recv(self._pace)) and not self._loses():
                 self._flowing.wait()
-                if not self._silent:
+                if self._silent:
+                    self.kept_back.set()
+                else:
                     client.sendall(data)
         _shut(client, server)
 
