@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import Retryable, ServerRefused, ServerUnreachable, SinkError, WireError
 from streamfan.events import End, Start, Text, decode, is_stream_id
+from streamfan.redis.connection import Refused
 from streamfan.redis.names import Names, index
 from streamfan.redis.servers import Servers
 from streamfan.subscriber import history
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from streamfan.events import Event
     from streamfan.redis.address import Address
+
+_OTHER_TYPE = "WRONGTYPE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,13 @@ def recent(address: Address, prefix: str = "streamfan", count: int = 50) -> list
 
 
 def _recent(servers: Servers, names: Names) -> RecentStream:
-    lease, last = servers.at(names.log).pipeline(("GET", names.lease), history.newest(names))
+    try:
+        lease, last = servers.at(names.log).pipeline(("GET", names.lease), history.newest(names))
+    except Refused as error:
+        # A key of this name that is something else must not hide the others.
+        if _OTHER_TYPE not in str(error):
+            raise
+        lease, last = None, []
     found = history.entries(last)
     if not found:
         return RecentStream(id=names.stream, state="forgotten")
