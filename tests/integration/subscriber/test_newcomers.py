@@ -1,0 +1,169 @@
+"""Every stream that begins, one after the other, each complete."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamfan import Fan, asubscribe, subscribe
+from streamfan.errors import ServerUnreachable, StreamFailed, UsageError, WireError
+from streamfan.events import Fault, Start
+from tests.support.producer import Background, wait_for_listeners
+from tests.support.redis_server import RedisServer
+
+if TYPE_CHECKING:
+    from streamfan import Subscription
+    from tests.support.producer import Produce
+
+INDEX = "streamfan:streams"
+
+
+def test_what_has_begun_before_is_not_read(server: RedisServer, produce: Produce) -> None:
+    produce(server.url, "old").write("old text")
+    subscription = subscribe(server.url)
+    reading = Background(lambda: next(subscription))
+    wait_for_listeners(server.client, INDEX)
+
+    produce(server.url, "new").write("new text")
+
+    assert reading.result() == "new text"
+    assert subscription.stream == "new"
+    subscription.close()
+
+
+def test_many_texts_are_read_whole_one_after_the_other(server: RedisServer) -> None:
+    names = [f"s{number:03}" for number in range(200)]
+    reading = Background(lambda: _texts(subscribe(server.url, events=True), len(names)))
+    wait_for_listeners(server.client, INDEX)
+
+    with Fan(server.url) as fan:
+        streams = [fan.open(name) for name in names]
+        for piece in ("text ", "of "):
+            for stream in streams:
+                stream.write(piece)
+        for name, stream in zip(names, streams, strict=True):
+            stream.write(name)
+            stream.end()
+
+    assert reading.result() == {name: f"text of {name}" for name in names}
+
+
+def _texts(subscription: Subscription, count: int) -> dict[str, str]:
+    """The texts of the next streams; each is whole before the next has begun."""
+    texts: dict[str, str] = {}
+    ended = 0
+    with subscription:
+        for event in subscription:
+            assert not isinstance(event, str)
+            if isinstance(event, Start):
+                assert len(texts) == ended
+                texts[event.stream] = ""
+            elif event.type == "text":
+                texts[event.stream] += event.text
+            else:
+                ended += 1
+                if ended == count:
+                    break
+    return texts
+
+
+def test_the_failure_of_one_does_not_end_it(server: RedisServer, produce: Produce) -> None:
+    subscription = subscribe(server.url)
+    reading = Background(lambda: next(subscription))
+    wait_for_listeners(server.client, INDEX)
+    produce(server.url, "a").end(finish_reason="error", error=Fault("ValueError", "no"))
+
+    with pytest.raises(StreamFailed, match="stream 'a' failed: ValueError: no"):
+        reading.result()
+    reading = Background(lambda: next(subscription))
+    produce(server.url, "b").write("text of b")
+
+    assert (reading.result(), subscription.stream) == ("text of b", "b")
+    subscription.close()
+
+
+def test_a_stream_that_holds_something_else_does_not_end_it(server: RedisServer, produce: Produce) -> None:
+    subscription = subscribe(server.url)
+    reading = Background(lambda: next(subscription))
+    wait_for_listeners(server.client, INDEX)
+    server.client.xadd("streamfan:{a}:log", {"other": "thing"})
+    server.client.publish(INDEX, "a")
+    server.client.publish(INDEX, "no id at all")
+
+    with pytest.raises(WireError):
+        reading.result()
+    produce(server.url, "b").write("text of b")
+
+    assert next(subscription) == "text of b"
+    subscription.close()
+
+
+def test_what_only_the_index_tells_of_is_read_too(server: RedisServer, produce: Produce) -> None:
+    subscription = subscribe(server.url)
+    reading = Background(lambda: next(subscription))
+    wait_for_listeners(server.client, INDEX)
+    produce(server.url, "first").end()
+    producer = produce(server.url, "second", prefix="elsewhere")
+    producer.write("found")
+    for part in ("log", "lease", "attempt"):
+        server.client.rename(f"elsewhere:{{second}}:{part}", f"streamfan:{{second}}:{part}")
+
+    server.client.zadd(INDEX, {"second": 1})
+
+    assert reading.result() == "found"
+    subscription.close()
+
+
+async def test_an_event_loop_reads_them_too(server: RedisServer, produce: Produce) -> None:
+    async with asubscribe(server.url, events=True) as subscription:
+        reading = Background(lambda: _produce_when_listened_to(server, produce))
+        events = [await anext(subscription) for _ in range(6)]
+        reading.result()
+
+    assert [(event.stream, event.type) for event in events if not isinstance(event, str)] == [
+        (stream, kind) for stream in ("a", "b") for kind in ("start", "text", "end")
+    ]
+
+
+def _produce_when_listened_to(server: RedisServer, produce: Produce) -> None:
+    wait_for_listeners(server.client, INDEX)
+    for name in ("a", "b"):
+        producer = produce(server.url, name)
+        producer.write(name)
+        producer.end()
+
+
+def test_a_server_that_was_away_brings_what_has_begun_since(produce: Produce) -> None:
+    with RedisServer("appendonly yes", "appendfsync always") as server:
+        subscription = subscribe(server.url)
+        reading = Background(lambda: "".join(map(str, islice(subscription, 2))))
+        wait_for_listeners(server.client, INDEX)
+        with_a = produce(server.url, "a")
+        with_a.write("text of a, ")
+        with_a.end()
+
+        server.kill()
+        server.start()
+        produce(server.url, "b").write("text of b")
+
+        assert reading.result() == "text of a, text of b"
+        subscription.close()
+
+
+def test_a_server_that_is_not_there_is_told_and_tried_again() -> None:
+    server = RedisServer()
+    subscription = subscribe(server.url)
+
+    with pytest.raises(ServerUnreachable):
+        next(subscription)
+    with pytest.raises(ServerUnreachable):
+        next(subscription)
+    subscription.close()
+    server.stop()
+
+
+def test_nothing_can_be_stopped_before_a_stream_has_begun(server: RedisServer) -> None:
+    with pytest.raises(UsageError, match="no stream has begun yet"):
+        subscribe(server.url).cancel()
