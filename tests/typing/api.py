@@ -9,26 +9,39 @@ from typing import TYPE_CHECKING, Any, assert_type
 
 from streamfan import (
     AsyncSink,
+    AsyncSubscription,
     Callback,
+    CancelRefused,
     Chunk,
     Delivery,
     End,
+    Event,
     Fan,
+    HistoryTrimmed,
     LaneOptions,
     Permanent,
+    ProducerLost,
     Report,
+    Restarted,
     Retryable,
+    ServerError,
     Sink,
     SinkOptions,
+    Start,
     Stream,
+    StreamFailed,
     StreamInfo,
+    StreamNotFound,
+    Subscription,
+    Text,
+    asubscribe,
     hookimpl,
+    subscribe,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streamfan.events import Event
     from streamfan.report import StreamReport
 
 
@@ -123,3 +136,44 @@ def with_transformers(model: Any, tokenizer: Any, inputs: Any) -> None:
         generation.cancel("enough", by="me")
         assert_type(generation.streams, tuple[Stream, ...])
         generation.result(timeout=3)
+
+
+def elsewhere(url: str) -> None:
+    subscription = subscribe(url, "my-id", offset=5, wait=3, prefix="mine", token="t")
+    assert_type(subscription, Subscription[str])
+    try:
+        for text in subscription:
+            assert_type(text, str)
+    except (HistoryTrimmed, Restarted) as error:
+        print(error.stream)
+    except ProducerLost as error:
+        print(error.offset, error.lease)
+    except StreamFailed as error:
+        print(error.kind, error.message)
+    except (StreamNotFound, ServerError):
+        raise
+    assert_type(subscription.info, Start | None)
+    assert_type(subscription.outcome, End | None)
+    print(subscription.stream, subscription.attempt, subscription.offset)
+
+
+def events_elsewhere(url: str) -> None:
+    with subscribe(url, events=True) as subscription:
+        assert_type(subscription, Subscription[Event])
+        for event in subscription:
+            if isinstance(event, Text):
+                print(event.text)
+        try:
+            subscription.cancel("enough", by="me")
+        except CancelRefused:
+            subscription.close()
+
+
+async def elsewhere_in_asyncio(url: str) -> None:
+    async with asubscribe(url, "my-id") as subscription:
+        assert_type(subscription, AsyncSubscription[str])
+        async for text in subscription:
+            assert_type(text, str)
+        await subscription.cancel("enough")
+    async for event in asubscribe(url, events=True):
+        assert_type(event, Event)
