@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -167,7 +168,22 @@ def test_constraints_leave_no_dependency_to_chance() -> None:
     assert installed_closure() - pins().keys() == set()
 
 
-# Imports
+# Public names, imports
+
+
+def test_public_names_can_be_had_and_are_listed() -> None:
+    found = {name: getattr(streamfan, name) for name in streamfan.__all__}
+
+    assert {name for names in streamfan._HOMES.values() for name in names} == found.keys()
+    assert set(streamfan.__all__) <= set(dir(streamfan))
+
+
+def test_every_error_that_a_subscriber_may_meet_has_a_public_name() -> None:
+    assert streamfan.subscribe.__doc__ is not None
+    raised = re.findall(r"^        (\w+): ", streamfan.subscribe.__doc__.partition("Raises")[2], flags=re.MULTILINE)
+
+    assert "ProducerLost" in raised
+    assert set(raised) <= set(streamfan.__all__)
 
 
 def imported_by(*arguments: str) -> set[str]:

@@ -47,7 +47,7 @@ def test_who_joins_afterwards_reads_all_of_it(anywhere: str, produce: Produce) -
 
     subscription = subscribe(anywhere, "s")
 
-    assert "".join(subscription) == "Once upon a tïme"  # type: ignore[arg-type]
+    assert "".join(subscription) == "Once upon a tïme"
     assert subscription.outcome == end
     assert subscription.info == Start.of(producer.info)
     assert (subscription.stream, subscription.attempt) == ("s", producer.info.attempt)

@@ -9,12 +9,12 @@ import pytest
 
 from streamfan import Fan, asubscribe, subscribe
 from streamfan.errors import ServerUnreachable, StreamFailed, UsageError, WireError
-from streamfan.events import Fault, Start
+from streamfan.events import Fault, Start, Text
 from tests.support.producer import Background, wait_for_listeners
 from tests.support.redis_server import RedisServer
 
 if TYPE_CHECKING:
-    from streamfan import Subscription
+    from streamfan import Event, Subscription
     from tests.support.producer import Produce
 
 INDEX = "streamfan:streams"
@@ -50,17 +50,16 @@ def test_many_texts_are_read_whole_one_after_the_other(server: RedisServer) -> N
     assert reading.result() == {name: f"text of {name}" for name in names}
 
 
-def _texts(subscription: Subscription, count: int) -> dict[str, str]:
+def _texts(subscription: Subscription[Event], count: int) -> dict[str, str]:
     """The texts of the next streams; each is whole before the next has begun."""
     texts: dict[str, str] = {}
     ended = 0
     with subscription:
         for event in subscription:
-            assert not isinstance(event, str)
             if isinstance(event, Start):
                 assert len(texts) == ended
                 texts[event.stream] = ""
-            elif event.type == "text":
+            elif isinstance(event, Text):
                 texts[event.stream] += event.text
             else:
                 ended += 1
@@ -122,7 +121,7 @@ async def test_an_event_loop_reads_them_too(server: RedisServer, produce: Produc
         events = [await anext(subscription) for _ in range(6)]
         reading.result()
 
-    assert [(event.stream, event.type) for event in events if not isinstance(event, str)] == [
+    assert [(event.stream, event.type) for event in events] == [
         (stream, kind) for stream in ("a", "b") for kind in ("start", "text", "end")
     ]
 
@@ -138,7 +137,7 @@ def _produce_when_listened_to(server: RedisServer, produce: Produce) -> None:
 def test_a_server_that_was_away_brings_what_has_begun_since(produce: Produce) -> None:
     with RedisServer("appendonly yes", "appendfsync always") as server:
         subscription = subscribe(server.url)
-        reading = Background(lambda: "".join(map(str, islice(subscription, 2))))
+        reading = Background(lambda: "".join(islice(subscription, 2)))
         wait_for_listeners(server.client, INDEX)
         with_a = produce(server.url, "a")
         with_a.write("text of a, ")

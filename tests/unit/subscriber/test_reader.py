@@ -11,7 +11,7 @@ from streamfan.subscriber.mailbox import Mailbox
 from streamfan.subscriber.reader import Phase, Reader
 from tests.support.wire_events import ATTEMPT, STREAM, end, entry, page, start, text
 
-HELLO = [start(), text(0, "Hello")]
+HELLO: list[Event] = [start(), text(0, "Hello")]
 
 
 def reader(offset: int = 0) -> Reader:

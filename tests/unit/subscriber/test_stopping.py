@@ -26,7 +26,7 @@ class Server:
 
     def __init__(self, *, control: Control | None, last: Event | None = None) -> None:
         lease = None if control is None else Lease(attempt=ATTEMPT, writer="w", seconds=5.0, control=control).encode()
-        self._answers = [lease, 4200 if lease else -2, [], []]
+        self._answers: list[Any] = [lease, 4200 if lease else -2, [], []]
         if last is not None:
             id, data = entry(last)
             self._answers[3] = [[str(id).encode(), [b"event", data]]]
