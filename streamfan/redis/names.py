@@ -5,8 +5,14 @@ The braces in a key are literal: a Redis Cluster hashes only what stands in them
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from streamfan.errors import UsageError
+
+PREFIX = r"^[^\s{}]+$"
+"""What keys may begin with: a brace would decide where in a Redis Cluster they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,16 @@ class Names:
 
     def _name(self, part: str) -> str:
         return f"{self.prefix}:{{{self.stream}}}:{part}"
+
+
+def check_prefix(prefix: str) -> None:
+    """Refuse what no key may begin with.
+
+    Raises:
+        UsageError: `prefix` is malformed.
+    """
+    if re.fullmatch(PREFIX, prefix) is None:
+        raise UsageError(f"prefix {prefix!r} is malformed, expected at least one character, no spaces and no braces")
 
 
 def index(prefix: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from streamfan.errors import MissingExtra, UsageError
 from streamfan.redis.address import Address
+from streamfan.redis.names import check_prefix
 from streamfan.subscriber.reading import Wanted
 from streamfan.subscriber.subscription import AsyncSubscription, Subscription
 
@@ -75,7 +76,7 @@ def subscribe(
         token: What the producer wants to be shown before it stops.
 
     Raises, at the call:
-        UsageError: A malformed URL, id or offset.
+        UsageError: A malformed URL, id, prefix or number.
 
     Raises, while iterating:
         StreamFailed: The stream ended with the producer's error.
@@ -147,4 +148,7 @@ def _wanted(
         raise MissingExtra("subscribe()", "redis", "redis") from None
     if stream is None and offset:
         raise UsageError("an offset belongs to one stream\nTry: subscribe(url, stream, offset=...)")
+    if not wait >= 0:
+        raise UsageError(f"wait is {wait}, expected seconds, 0 or more")
+    check_prefix(prefix)
     return Wanted(address=Address(url), prefix=prefix, events=events, wait=wait, token=token)

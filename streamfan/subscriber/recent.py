@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from streamfan.errors import Retryable, ServerRefused, ServerUnreachable, SinkError, WireError
 from streamfan.events import End, Start, Text, decode, is_stream_id
 from streamfan.redis.connection import Refused
-from streamfan.redis.names import Names, index
+from streamfan.redis.names import Names, check_prefix, index
 from streamfan.redis.servers import Servers
 from streamfan.subscriber import history
 
@@ -44,8 +44,10 @@ def recent(address: Address, prefix: str = "streamfan", count: int = 50) -> list
     """The `count` streams of which something was known last, the latest first.
 
     Raises:
+        UsageError: A malformed prefix.
         ServerError: The server does not answer, or refuses.
     """
+    check_prefix(prefix)
     servers = Servers(address)
     try:
         key = index(prefix)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from streamfan.options import Seconds, Secret, Size
+from streamfan.redis.names import PREFIX
 from streamfan.sink import SinkOptions
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _LOG_ONLY = ("ttl", "lease", "history", "history_bytes", "control", "control_tok
 class RedisOptions(SinkOptions):
     """The options of the `redis` sink."""
 
-    prefix: Annotated[str, Field(pattern=r"^[^\s{}]+$")] = Field(
+    prefix: Annotated[str, Field(pattern=PREFIX)] = Field(
         "streamfan", description="What every key and channel begins with."
     )
     username: str | None = Field(None, description="The user to log in as, instead of the URL's.")

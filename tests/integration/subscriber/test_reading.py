@@ -6,7 +6,7 @@ import asyncio
 import gc
 import hashlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -84,17 +84,21 @@ def test_an_offset_after_the_end_is_of_another_text(server: RedisServer, produce
 
 
 @pytest.mark.parametrize(
-    ("stream", "offset", "said"),
+    ("stream", "how", "said"),
     [
-        ("s", -1, "offset -1 is negative"),
-        ("../s", 0, r"stream id '../s' is malformed"),
-        ("", 0, r"stream id '' is malformed"),
-        (None, 5, "an offset belongs to one stream"),
+        ("s", {"offset": -1}, "offset -1 is negative"),
+        (None, {"offset": 5}, "an offset belongs to one stream"),
+        ("../s", {}, r"stream id '../s' is malformed"),
+        ("", {}, r"stream id '' is malformed"),
+        ("s", {"wait": -1}, "wait is -1, expected seconds"),
+        ("s", {"wait": float("nan")}, "wait is nan, expected seconds"),
+        ("s", {"prefix": ""}, "prefix '' is malformed"),
+        ("s", {"prefix": "a{b}"}, r"prefix 'a\{b\}' is malformed"),
     ],
 )
-def test_what_cannot_be_read_is_refused_at_the_call(stream: str | None, offset: int, said: str) -> None:
+def test_what_cannot_be_read_is_refused_at_the_call(stream: str | None, how: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        subscribe("redis://localhost", stream, offset=offset)
+        subscribe("redis://localhost", stream, **how)
 
 
 # Much text, many readers
