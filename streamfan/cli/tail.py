@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import socket
-import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from streamfan.cli import console
+from streamfan.cli.listing import list_recent
+from streamfan.cli.output import Output
 from streamfan.errors import (
     HistoryTrimmed,
     Restarted,
@@ -21,19 +21,17 @@ from streamfan.errors import (
     StreamError,
     StreamfanError,
     UsageError,
+    WireError,
 )
-from streamfan.events import End, encode, now
+from streamfan.events import End, encode
 from streamfan.redis.address import Address
 from streamfan.subscriber import subscribe
-from streamfan.terminal import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Iterator
 
     from streamfan.events import Event
     from streamfan.subscriber import Subscription
-    from streamfan.subscriber.recent import RecentStream
 
 _LOCAL = "redis://localhost:6379/0"
 _FAILED = 1
@@ -62,7 +60,9 @@ Exit codes:
 @click.command(epilog=EPILOG)
 @click.argument("stream", required=False)
 @click.option("--url", metavar="URL", help=f"The Redis; $REDIS_URL unless given, else {_LOCAL}.")
-@click.option("--from", "offset", type=click.IntRange(min=0), metavar="OFFSET", help="Leave out so many bytes of text.")
+@click.option(
+    "--from", "offset", type=click.IntRange(min=0), default=0, metavar="OFFSET", help="Leave out so many bytes of text."
+)
 @click.option("--events", is_flag=True, help="Print events, one line of JSON each, instead of text.")
 @click.option("--list", "listing", is_flag=True, help="List the recent streams, the latest first.")
 @click.option("--json", "as_json", is_flag=True, help="With --list: print JSON.")
@@ -77,43 +77,68 @@ Exit codes:
     "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Wait for a stream to begin."
 )
 @click.option("--prefix", default="streamfan", show_default=True, help="What the producer's keys begin with.")
-def tail(stream: str | None, url: str | None, offset: int | None, prefix: str, wait: float, **how: Any) -> None:
+@click.pass_context
+def tail(context: click.Context, /, stream: str | None, url: str | None, prefix: str, **how: Any) -> None:
     """Follow a stream from another process; list streams, or stop one.
 
     Prints the text of STREAM from its start, and then as it comes; also of one that has ended, for as long as Redis
     keeps it. Without STREAM: of every stream that begins from now on, one after the other. Leaving it, with Ctrl-C for
     example, stops nobody but this command.
     """
+    _check(_given(context))
     address = _address(url)
-    _check(stream, offset, how)
-    if how["listing"]:
-        _list(address, prefix, as_json=how["as_json"])
-        return
-    events = how["events"] or how["cancel"]
-    subscription = subscribe(
-        address.url,
-        stream,
-        offset=offset or 0,
-        events=events,
-        wait=wait,
-        prefix=prefix,
-        token=_token(how["token_file"]),
-    )
-    with subscription:
-        sys.exit(_cancel(subscription, how["reason"]) if how["cancel"] else _follow(subscription, address))
+    try:
+        if how["listing"]:
+            list_recent(address, prefix, as_json=how["as_json"])
+        else:
+            context.exit(_tail(stream, address, prefix, **how))
+    except ServerError as error:
+        console.complain(error)
+        context.exit(_NOT_REACHED)
 
 
-def _check(stream: str | None, offset: int | None, how: dict[str, Any]) -> None:
-    if how["cancel"] and stream is None:
-        raise UsageError("--cancel needs the id of a stream\nTry: streamfan tail --list")
-    if offset and stream is None:
-        raise UsageError("--from needs the id of a stream\nTry: streamfan tail --list")
-    if how["listing"] and (stream is not None or how["cancel"] or how["events"] or offset):
-        raise UsageError(
-            "--list takes no stream, and neither --cancel, --events nor --from\nTry: streamfan tail --list"
-        )
-    if how["as_json"] and not how["listing"]:
-        raise UsageError("--json belongs to --list\nTry: --events, for JSON of a stream")
+# What goes only with another, and what does not go with which others.
+_NEEDS = {
+    "--cancel": "STREAM",
+    "--from": "STREAM",
+    "--json": "--list",
+    "--reason": "--cancel",
+    "--token-file": "--cancel",
+}
+_EXCLUDES = {
+    "--list": ("STREAM", "--cancel", "--events", "--from", "--wait"),
+    "--cancel": ("--events", "--from", "--wait"),
+}
+
+
+def _given(context: click.Context) -> set[str]:
+    """What was said on the command line, by the names that users know."""
+    return {
+        parameter.opts[0] if isinstance(parameter, click.Option) else "STREAM"
+        for parameter in context.command.params
+        if parameter.name and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    }
+
+
+def _check(given: set[str]) -> None:
+    for option, others in _EXCLUDES.items():
+        wrong = [other for other in others if option in given and other in given]
+        if wrong:
+            raise UsageError(f"{option} does not go with {wrong[0]}\nTry: streamfan tail --help")
+    for option, needed in _NEEDS.items():
+        if option in given and needed not in given:
+            hint = "streamfan tail --list, for the ids of streams" if needed == "STREAM" else f"{needed} as well"
+            raise UsageError(f"{option} needs {needed}\nTry: {hint}")
+
+
+def _tail(stream: str | None, address: Address, prefix: str, **how: Any) -> int:
+    """Follow a stream, or stop it; the exit code."""
+    events: bool = how["events"] or how["cancel"]
+    token = _token(how["token_file"])
+    with subscribe(
+        address.url, stream, offset=how["offset"], events=events, wait=how["wait"], prefix=prefix, token=token
+    ) as subscription:
+        return _cancel(subscription, how["reason"]) if how["cancel"] else _follow(subscription, address)
 
 
 def _address(url: str | None) -> Address:
@@ -137,18 +162,22 @@ def _token(path: str | None) -> str | None:
 
 def _follow(subscription: Subscription[Any], address: Address) -> int:
     """Print what comes; the exit code."""
+    output = Output()
     if subscription.stream is None and console.on_terminal():
         console.say(f"streamfan: waiting for streams at {address}; Ctrl-C to leave")
-    printer = _Printer()
     code = 0
+    stream = None
     for what in _parts(subscription):
         if isinstance(what, StreamfanError):
             code = _NOT_REACHED if isinstance(what, ServerError) else _FAILED
-            printer.finish_line()
+            output.finish()
             console.complain(what)
-        else:
-            printer.show(what, subscription.stream)
-    printer.finish_line()
+            continue
+        if stream not in {None, subscription.stream}:
+            output.begin_line()
+        stream = subscription.stream
+        output.write(what if isinstance(what, str) else f"{encode(what).decode()}\n")
+    output.finish()
     return code
 
 
@@ -158,7 +187,7 @@ def _parts(subscription: Subscription[Any]) -> Iterator[str | Event | StreamfanE
     while True:
         try:
             yield from subscription
-        except StreamError as error:
+        except (StreamError, WireError) as error:
             yield error
             # Texts of two attempts are never put together; events say which attempt they are of.
             if one and not isinstance(error, HistoryTrimmed):
@@ -170,50 +199,13 @@ def _parts(subscription: Subscription[Any]) -> Iterator[str | Event | StreamfanE
             return
 
 
-class _Printer:
-    """Standard output, with what a stream says made harmless where that is a terminal."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stdout.isatty()
-        self._at_line_start = True
-        self._stream: str | None = None
-
-    def show(self, what: str | Event, stream: str | None) -> None:
-        """Print a text, or an event on a line of its own; it is out when this returns."""
-        text = what if isinstance(what, str) else encode(what).decode() + "\n"
-        if stream != self._stream and self._stream is not None and not self._at_line_start:
-            text = "\n" + text
-        self._stream = stream
-        self._at_line_start = text.endswith("\n")
-        self._write(visible(text) if self._terminal else text)
-
-    def finish_line(self) -> None:
-        """Let what follows on a terminal begin on a line of its own."""
-        if self._terminal and not self._at_line_start:
-            self._at_line_start = True
-            self._write("\n")
-
-    def _write(self, text: str) -> None:
-        try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise StreamfanError(f"standard output cannot be written to: {error}") from None
-
-
 # Stopping
 
 
 def _cancel(subscription: Subscription[Any], reason: str) -> int:
     """Ask the producer to stop, and say what became of it; the exit code."""
-    try:
-        subscription.cancel(reason, by=_user())
-        end = _end(subscription)
-    except ServerError as error:
-        console.complain(error)
-        return _NOT_REACHED
+    subscription.cancel(reason, by=_user())
+    end = _end(subscription)
     who = f": {end.cancel.reason!r}, by {end.cancel.by}" if end.cancel is not None else ""
     console.say(f"stream {end.stream!r} has ended as {end.finish_reason!r} after {end.offset:,} bytes{who}")
     return 0
@@ -235,50 +227,3 @@ def _user() -> str:
     except (OSError, KeyError):
         name = "somebody"
     return f"{name}@{socket.gethostname()}"
-
-
-# Listing
-
-
-def _list(address: Address, prefix: str, *, as_json: bool) -> None:
-    from streamfan.subscriber.recent import recent
-
-    try:
-        found = recent(address, prefix)
-    except ServerError as error:
-        console.complain(error)
-        sys.exit(_NOT_REACHED)
-    if as_json:
-        click.echo(json.dumps([_plain(stream) for stream in found], indent=2, ensure_ascii=False))
-    elif found:
-        click.echo("\n".join(_table([_HEADINGS, *map(_row, found)])))
-    else:
-        console.say(f"streamfan: no streams at {address}")
-
-
-_HEADINGS = ("stream", "model", "age", "state", "bytes")
-
-
-def _row(stream: RecentStream) -> tuple[str, ...]:
-    return (stream.id, stream.model or "", _age(stream.opened), stream.state, f"{stream.bytes:,}")
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
-    widths = [max(len(visible(row[column])) for row in rows) for column in range(len(_HEADINGS))]
-    for row in rows:
-        cells = (visible(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()
-
-
-def _plain(stream: RecentStream) -> dict[str, Any]:
-    return {**asdict(stream), "opened": None if stream.opened is None else stream.opened.isoformat()}
-
-
-def _age(opened: datetime | None) -> str:
-    if opened is None:
-        return ""
-    seconds = max(0, int((now() - opened).total_seconds()))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
