@@ -152,9 +152,12 @@ def _token(path: str | None) -> str | None:
     if path is None:
         return os.environ.get("STREAMFAN_TOKEN") or None
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        token = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--token-file {path!r} cannot be read: {error}") from None
+    if not token:
+        raise UsageError(f"--token-file {path!r} is empty")
+    return token
 
 
 # Following
