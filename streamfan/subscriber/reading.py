@@ -118,7 +118,6 @@ class Reading:
     def close(self) -> None:
         """Read no more; whoever produces the stream does not notice."""
         self.over = True
-        self._items.clear()
         self._leave()
 
     def cancel(self, reason: str, by: str) -> Future[None]:

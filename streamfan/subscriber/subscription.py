@@ -24,6 +24,7 @@ class _Subscription(Generic[T]):
     """What both kinds have in common."""
 
     def __init__(self, wanted: Wanted, stream: str | None, offset: int, news: Callable[[], object]) -> None:
+        self._news = news
         self._reading: Reading | Newcomers = (
             Newcomers(wanted, news) if stream is None else Reading(wanted, stream, offset, news)
         )
@@ -57,8 +58,12 @@ class _Subscription(Generic[T]):
         return self._reading.outcome
 
     def close(self) -> None:
-        """Read no more; the producer does not notice, and goes on."""
+        """Read no more; the producer does not notice, and goes on.
+
+        Whoever waits for the next text, in another thread or task, comes to the end.
+        """
         self._reading.close()
+        self._news()
 
 
 class Subscription(_Subscription[T]):
