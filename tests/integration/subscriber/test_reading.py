@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
+import subprocess
+import sys
 import threading
+from dataclasses import replace
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +25,7 @@ from streamfan.errors import (
     WireError,
 )
 from streamfan.events import Cancellation, End, Gap, Text, encode
+from tests.support.command import read_until
 from tests.support.producer import Background, wait_for_listeners
 from tests.support.redis_sinks import wait_until
 from tests.support.wire_events import end, start, text
@@ -164,16 +169,92 @@ def test_leaving_changes_nothing_for_the_others(server: RedisServer, produce: Pr
 
 def test_the_channel_of_a_stream_that_nobody_reads_is_left(server: RedisServer, produce: Produce) -> None:
     producer = produce(server.url)
-    producer.write("Once ")
-    held, forgotten = subscribe(server.url, "s"), subscribe(server.url, "s")
-    for subscription in (held, forgotten):
-        next(subscription)
+    for each in (producer, other := produce(server.url, "other")):
+        each.write("Once ")
+    closed, forgotten, stays = (subscribe(server.url, name) for name in ("s", "s", "other"))
+    read = [next(closed), next(forgotten), next(stays)]
 
-    held.close()
-    del forgotten, subscription
+    closed.close()
+    del forgotten
     gc.collect()
-
     wait_until(lambda: server.client.pubsub_numsub(producer.names.live)[0][1] == 0)
+
+    assert read == ["Once "] * 3
+    assert server.client.pubsub_numsub(other.names.live)[0][1] == 1
+    stays.close()
+
+
+def test_whoever_waits_comes_to_the_end_when_another_thread_closes(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ")
+    subscription = subscribe(server.url, "s")
+    read = next(subscription)
+    waiting = Background(lambda: list(subscription))
+
+    subscription.close()
+
+    assert (read, waiting.result()) == ("Once ", [])
+
+
+async def test_a_task_that_waits_comes_to_the_end_when_another_closes(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ")
+    subscription = asubscribe(server.url, "s")
+    read = await anext(subscription)
+    waiting = asyncio.create_task(_rest(subscription))
+    await asyncio.sleep(0)
+
+    await subscription.aclose()
+
+    assert (read, await asyncio.wait_for(waiting, 20)) == ("Once ", "")
+
+
+def test_a_fork_leaves_the_subscriptions_to_the_parent(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url)
+    producer.write("Once ")
+    code = """
+        import os, sys
+        from streamfan import UsageError, subscribe
+        subscription = subscribe(sys.argv[1], "s")
+        print(next(subscription), flush=True)
+        if os.fork() == 0:
+            try:
+                next(subscription)
+            except UsageError as error:
+                print(error, flush=True)
+            print(next(subscribe(sys.argv[1], "s")), flush=True)
+            os._exit(0)
+        os.wait()
+        print("parent", flush=True)
+        for text in subscription:
+            print(text, flush=True)
+    """
+
+    with subprocess.Popen([sys.executable, "-c", dedent(code), server.url], stdout=subprocess.PIPE) as process:
+        said = read_until(process.stdout, b"parent\n")
+        producer.write("upon")
+        producer.end()
+        rest, _ = process.communicate(timeout=30)
+
+    assert said.splitlines() == [
+        b"Once ",
+        b"this subscription belongs to the parent process",
+        b"Try: subscribe after the fork",
+        b"Once ",
+        b"parent",
+    ]
+    assert (process.returncode, rest) == (0, b"upon\n")
+
+
+def test_an_open_subscription_does_not_keep_the_interpreter_alive(server: RedisServer, produce: Produce) -> None:
+    produce(server.url).write("Once ")
+    code = "import sys, streamfan; s = streamfan.subscribe(sys.argv[1], 's'); print(next(s))"
+
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", code, server.url], capture_output=True, timeout=30, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"Once \n", b"")
 
 
 def test_when_nobody_reads_the_thread_and_its_connections_end(produce: Produce, server: RedisServer) -> None:
@@ -347,27 +428,29 @@ def test_who_joins_reads_the_latest_attempt(server: RedisServer, produce: Produc
 # Whatever else is in Redis
 
 
-LIES = [
-    b"nonsense",
-    b"\xff\xfe",
-    b"[" * 100_000,
-    b'{"v":2,"type":"text"}',
-    encode(Text(stream="other", attempt=7, offset=5, end=7, text="XX", time=start().time)),
-    encode(text(5, "of an older attempt", 6)),
-    encode(end("Once ", 6)),
-    encode(text(0, "Once XXXX", end=9, attempt=6)),
-    encode(text(5, "of an attempt that is not", 8)),
-    encode(end("Once ", 8)),
-    encode(text(900, "after a hole")),
-    encode(text(4, "é")),
-    encode(text(0, "longer than it says", end=7)),
-    encode(end("On")),
-    encode(end("Twice")),
-    encode(end("Once upon a time")),
-    encode(Gap(stream="s", attempt=7, offset=5, end=900)),
-    encode(start()),
-    encode(start(8)),
-]
+def lies(read: str) -> list[bytes]:
+    """What anybody may publish on the channel of attempt 7, of which `read` was read."""
+    offset = len(read)
+    return [
+        b"nonsense",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"v":2,"type":"text"}',
+        encode(replace(text(offset, "of another stream"), stream="other")),
+        encode(text(offset, "of an older attempt", 6)),
+        encode(end(read, 6)),
+        encode(text(offset, "of an attempt that is not", 8)),
+        encode(end(read, 8)),
+        encode(text(offset + 900, "after a hole")),
+        encode(text(offset - 1, "é", 7)),
+        encode(text(0, f"{read}longer than it says", end=offset + 1)),
+        encode(end(read[:-1])),
+        encode(end(read.upper())),
+        encode(end(f"{read} and more")),
+        encode(Gap(stream="s", attempt=7, offset=offset, end=offset + 900)),
+        encode(start()),
+        encode(start(8)),
+    ]
 
 
 def test_a_channel_that_lies_does_no_harm(server: RedisServer, produce: Produce) -> None:
@@ -377,8 +460,8 @@ def test_a_channel_that_lies_does_no_harm(server: RedisServer, produce: Produce)
     read = next(subscription)
     wait_for_listeners(server.client, producer.names.live)
 
-    for number, lie in enumerate(LIES):
-        producer.say(lie)
+    for number in range(len(lies(read))):
+        producer.say(lies(read)[number])
         producer.write(f"{number} ")
         read += next(subscription)
     producer.end()
