@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,81 +18,13 @@ from streamfan.errors import (
     UsageError,
     WireError,
 )
-from streamfan.events import Event, Fault
-from streamfan.redis.address import Address
-from streamfan.subscriber import hubs
+from streamfan.events import Fault
 from streamfan.subscriber.newcomers import Newcomers
-from streamfan.subscriber.reading import Wanted
+from tests.support.scripted_hub import WANTED
 from tests.support.wire_events import end, start, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from streamfan.subscriber.arrivals import Arrivals
-    from streamfan.subscriber.reader import Reader
-    from streamfan.subscriber.stopping import Stop
-
-WANTED = Wanted(address=Address("redis://nowhere"), prefix="streamfan", events=False, wait=0.0, token=None)
-
-
-class ScriptedHub:
-    """Says what a test wants it to say.
-
-    Attributes:
-        attending: Who waits for streams.
-        readers: Who reads, by stream.
-        stops: Requests to stop.
-    """
-
-    def __init__(self) -> None:
-        self.attending: list[Arrivals] = []
-        self.readers: dict[str, Reader] = {}
-        self.stops: list[tuple[str, Stop]] = []
-
-    # What subscriptions call
-
-    def attend(self, arrivals: Arrivals) -> None:
-        self.attending.append(arrivals)
-
-    def dismiss(self, arrivals: Arrivals) -> None:
-        if arrivals in self.attending:
-            self.attending.remove(arrivals)
-
-    def read(self, reader: Reader, patience: float) -> None:
-        reader.resume(patience)
-        self.readers[reader.stream] = reader
-
-    def leave(self, reader: Reader) -> None:
-        self.readers.pop(reader.stream, None)
-
-    def make_room(self, reader: Reader) -> None:
-        pass
-
-    def stop(self, stream: str, stop: Stop) -> Future[None]:
-        self.stops.append((stream, stop))
-        return Future()
-
-    # What tests call
-
-    def begin(self, *streams: str) -> None:
-        for arrivals in self.attending:
-            for stream in streams:
-                arrivals.announce(stream)
-
-    def say(self, stream: str, *items: Event | BaseException) -> None:
-        for item in items:
-            self.readers[stream].mailbox.put(item)
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> ScriptedHub:
-    made = ScriptedHub()
-
-    def use(address: Address, prefix: str, order: Callable[[Any], object]) -> tuple[ScriptedHub, object]:
-        return made, order(made)
-
-    monkeypatch.setattr(hubs, "use", use)
-    return made
+    from tests.support.scripted_hub import ScriptedHub
 
 
 @pytest.fixture

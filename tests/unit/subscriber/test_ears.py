@@ -1,0 +1,166 @@
+"""The channels that are listened to; what the servers say is scripted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamfan.redis.address import Address
+from streamfan.redis.connection import Unreachable
+from streamfan.subscriber import ears as module
+from streamfan.subscriber.ears import Ears
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE, THERE = Address("redis://here"), Address("redis://there")
+Message = tuple[str, str, bytes]
+
+
+class ScriptedDoorbell:
+    """A doorbell that says what a test wants it to say."""
+
+    buffered = False
+
+    def __init__(self, address: Address, *, sharded: bool) -> None:
+        self.address = address
+        self.sharded = sharded
+        self.asked: list[str] = []
+        self.coming: list[Message] = []
+
+    def subscribe(self, channel: str) -> None:
+        self.asked.append(f"+{channel}")
+
+    def unsubscribe(self, channel: str) -> None:
+        self.asked.append(f"-{channel}")
+
+    def ping(self) -> None:
+        self.asked.append("ping")
+
+    def messages(self) -> Iterator[Message]:
+        coming, self.coming = self.coming, []
+        yield from coming
+
+    def close(self) -> None:
+        self.asked.append("close")
+
+
+@pytest.fixture
+def doorbells(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedDoorbell]:
+    """The doorbells that were made."""
+    made: list[ScriptedDoorbell] = []
+
+    def make(address: Address, *, sharded: bool) -> ScriptedDoorbell:
+        made.append(ScriptedDoorbell(address, sharded=sharded))
+        return made[-1]
+
+    monkeypatch.setattr(module, "Doorbell", make)
+    return made
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic clock, as its only item."""
+    now = [100.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    return now
+
+
+def test_each_server_has_one_connection_for_all_its_channels(doorbells: list[ScriptedDoorbell]) -> None:
+    ears = Ears()
+
+    for channel, address in (("a", HERE), ("b", HERE), ("c", THERE)):
+        ears.listen(channel, address, sharded=False)
+
+    assert [(doorbell.address, doorbell.asked) for doorbell in doorbells] == [(HERE, ["+a", "+b"]), (THERE, ["+c"])]
+
+
+def test_what_comes_is_given_with_its_channel(doorbells: list[ScriptedDoorbell]) -> None:
+    ears = Ears()
+    ears.listen("a", HERE, sharded=False)
+    doorbells[0].coming = [("subscribed", "a", b""), ("message", "a", b"data")]
+
+    assert list(ears.messages()) == [("subscribed", "a", b""), ("message", "a", b"data")]
+
+
+def test_a_channel_that_was_left_and_asked_for_again_counts_from_the_second_answer(
+    doorbells: list[ScriptedDoorbell],
+) -> None:
+    ears = Ears()
+    ears.listen("a", HERE, sharded=False)
+    ears.ignore("a")
+    ears.listen("a", HERE, sharded=False)
+
+    doorbells[0].coming = [("subscribed", "a", b"")]
+    first = list(ears.messages())
+    doorbells[0].coming = [("subscribed", "a", b"")]
+
+    assert doorbells[0].asked == ["+a", "-a", "+a"]
+    assert (first, list(ears.messages())) == ([], [("subscribed", "a", b"")])
+
+
+def test_the_answer_for_a_channel_that_was_left_is_no_news(doorbells: list[ScriptedDoorbell]) -> None:
+    ears = Ears()
+    ears.listen("a", HERE, sharded=False)
+    ears.ignore("a")
+
+    doorbells[0].coming = [("subscribed", "a", b"")]
+
+    assert list(ears.messages()) == []
+
+
+def test_what_was_never_listened_to_can_be_ignored(doorbells: list[ScriptedDoorbell]) -> None:
+    Ears().ignore("a")
+
+    assert doorbells == []
+
+
+def test_a_quiet_server_is_asked_and_lost_when_it_does_not_answer(
+    doorbells: list[ScriptedDoorbell], clock: list[float]
+) -> None:
+    ears = Ears()
+    ears.listen("a", HERE, sharded=False)
+
+    clock[0] = 101.9
+    ears.check()
+    before = list(doorbells[0].asked)
+    clock[0] = 102.0
+    ears.check()
+    clock[0] = 103.9
+    ears.check()
+    clock[0] = 104.0
+
+    assert before == ["+a"]
+    assert doorbells[0].asked == ["+a", "ping"]
+    with pytest.raises(Unreachable, match=r"Redis at redis://here: no answer for 2\.0 s"):
+        ears.check()
+
+
+@pytest.mark.parametrize("answer", [("pong", "", b""), ("message", "a", b"data")], ids=["pong", "message"])
+def test_whatever_comes_shows_that_the_server_is_there(
+    answer: Message, doorbells: list[ScriptedDoorbell], clock: list[float]
+) -> None:
+    ears = Ears()
+    ears.listen("a", HERE, sharded=False)
+
+    for _ in range(5):
+        clock[0] += 2.0
+        ears.check()
+        doorbells[0].coming = [answer]
+        list(ears.messages())
+
+    assert doorbells[0].asked == ["+a", *["ping"] * 5]
+
+
+def test_hung_up_nothing_is_listened_to(doorbells: list[ScriptedDoorbell]) -> None:
+    ears = Ears()
+    ears.listen("a", HERE, sharded=False)
+
+    ears.close()
+    ears.ignore("a")
+    ears.listen("a", HERE, sharded=False)
+    doorbells[1].coming = [("subscribed", "a", b"")]
+
+    assert [doorbell.asked for doorbell in doorbells] == [["+a", "close"], ["+a"]]
+    assert list(ears.messages()) == [("subscribed", "a", b"")]

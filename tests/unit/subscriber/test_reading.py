@@ -1,0 +1,149 @@
+"""One stream as whoever consumes it sees it; the hub that reads is scripted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamfan.errors import HistoryTrimmed, ProducerLost, StreamFailed
+from streamfan.events import Event, Fault
+from streamfan.subscriber.reading import Reading
+from tests.support.scripted_hub import WANTED
+from tests.support.wire_events import STREAM, end, start, text
+
+if TYPE_CHECKING:
+    from tests.support.scripted_hub import ScriptedHub
+
+
+def begun(*, events: bool = False, offset: int = 0) -> Reading:
+    reading = Reading(replace(WANTED, events=events), STREAM, offset, lambda: None)
+    reading.begin()
+    return reading
+
+
+def taken(reading: Reading, count: int) -> list[str | Event | None]:
+    return [reading.take() for _ in range(count)]
+
+
+def test_all_text_that_is_there_is_taken_as_one(hub: ScriptedHub) -> None:
+    reading = begun()
+    hub.say(STREAM, start(), text(0, "Once "), text(5, "upon"))
+
+    assert taken(reading, 2) == ["Once upon", None]
+    assert (reading.info, reading.offset, reading.over) == (start(), 9, False)
+
+
+def test_the_end_comes_after_all_text(hub: ScriptedHub) -> None:
+    reading = begun()
+    hub.say(STREAM, text(0, "Once"), end("Once"))
+
+    first, over_then = reading.take(), reading.over
+    second = reading.take()
+
+    assert (first, over_then, second, reading.over) == ("Once", False, None, True)
+    assert reading.outcome == end("Once")
+    assert hub.readers == {}
+
+
+def test_events_are_taken_one_by_one(hub: ScriptedHub) -> None:
+    reading = begun(events=True)
+    events: list[Event] = [start(), text(0, "Once "), text(5, "upon"), end("Once upon")]
+    hub.say(STREAM, *events)
+
+    assert taken(reading, 5) == [*events, None]
+    assert reading.over
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"), [(Fault("ValueError", "no"), "failed: ValueError: no"), (None, "failed: Error: ")]
+)
+def test_a_failure_comes_after_all_text_and_is_the_last(hub: ScriptedHub, fault: Fault | None, said: str) -> None:
+    reading = begun()
+    hub.say(STREAM, text(0, "Once"), end("Once", finish_reason="error", error=fault))
+
+    first = reading.take()
+    with pytest.raises(StreamFailed, match=said):
+        reading.take()
+
+    assert (first, reading.take(), reading.over) == ("Once", None, True)
+
+
+def test_an_error_comes_in_its_place_and_reading_goes_on(hub: ScriptedHub) -> None:
+    reading = begun()
+    hub.say(STREAM, text(0, "Once"), HistoryTrimmed(STREAM, 4, 9))
+
+    first = reading.take()
+    with pytest.raises(HistoryTrimmed):
+        reading.take()
+    left = list(hub.readers)
+    reading.begin()
+    hub.say(STREAM, text(9, "later"))
+
+    assert (first, left, reading.take()) == ("Once", [], "later")
+
+
+def test_it_begins_again_only_after_an_error(hub: ScriptedHub) -> None:
+    reading = begun()
+    (reader,) = hub.readers.values()
+
+    hub.readers.clear()
+    reading.begin()
+    before = dict(hub.readers)
+    reader.mailbox.put(ProducerLost(STREAM, 0, 20.0))
+    with pytest.raises(ProducerLost):
+        reading.take()
+    reading.begin()
+
+    assert (before, hub.readers) == ({}, {STREAM: reader})
+
+
+def test_closed_it_gives_nothing_more_and_is_not_read(hub: ScriptedHub) -> None:
+    reading = begun()
+    hub.say(STREAM, text(0, "Once"))
+
+    reading.close()
+    reading.begin()
+
+    assert (reading.take(), reading.over, hub.readers) == (None, True, {})
+
+
+def test_forgotten_it_is_not_read(hub: ScriptedHub) -> None:
+    reading = begun()
+
+    del reading
+
+    assert hub.readers == {}
+
+
+def test_only_a_full_mailbox_has_room_again(hub: ScriptedHub) -> None:
+    reading = begun()
+
+    for offset in range(10):
+        hub.say(STREAM, text(offset, "x"))
+        reading.take()
+    before = hub.rooms
+    hub.say(STREAM, text(10, "x" * 2_000_000))
+    reading.take()
+
+    assert (before, hub.rooms) == (0, 1)
+
+
+def test_what_was_read_before_is_counted(hub: ScriptedHub) -> None:
+    reading = begun(offset=5)
+    before = reading.offset
+    hub.say(STREAM, text(5, "upon"))
+    reading.take()
+
+    assert (before, reading.offset) == (5, 9)
+
+
+def test_a_request_to_stop_is_for_the_attempt_that_is_read(hub: ScriptedHub) -> None:
+    reading = begun()
+    reading.cancel("enough", "ann")
+    hub.readers[STREAM].found(7)
+
+    reading.cancel("enough", "ann")
+
+    assert [(stream, stop.attempt) for stream, stop in hub.stops] == [(STREAM, 0), (STREAM, 7)]

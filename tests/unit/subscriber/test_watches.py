@@ -1,0 +1,223 @@
+"""What is asked of a server for those who read, and in what order; its answers are scripted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from streamfan.errors import ServerRefused, SinkError, StreamNotFound
+from streamfan.events import Event, encode
+from streamfan.redis.connection import Refused, Unreachable
+from streamfan.redis.names import Names
+from streamfan.subscriber.mailbox import Mailbox
+from streamfan.subscriber.reader import Phase, Reader
+from streamfan.subscriber.watches import Watches
+from tests.support.wire_events import STREAM, entry, start, text
+
+if TYPE_CHECKING:
+    from streamfan.redis.servers import Servers
+    from streamfan.subscriber.ears import Ears
+
+LIVE = Names("streamfan", STREAM).live
+
+
+class ScriptedServer:
+    """The servers, their one connection, and who listens to them.
+
+    Attributes:
+        logs: What each log holds, or the error that asking for it meets.
+        asked: Every command, in the batches in which they came.
+        listened: Channels that were asked for, and with "-" those that were left.
+    """
+
+    clustered = False
+    address = "redis://here"
+
+    def __init__(self) -> None:
+        self.logs: dict[str, list[Event] | SinkError] = {}
+        self.asked: list[tuple[tuple[Any, ...], ...]] = []
+        self.listened: list[str] = []
+
+    def home(self, key: str) -> str:
+        return self.address
+
+    def at(self, key: str) -> ScriptedServer:
+        return self
+
+    def listen(self, channel: str, address: str, *, sharded: bool) -> None:
+        self.listened.append(channel)
+
+    def ignore(self, channel: str) -> None:
+        self.listened.append(f"-{channel}")
+
+    def answers(self, *commands: tuple[Any, ...]) -> list[Any]:
+        self.asked.append(commands)
+        return [self._answer(*command) for command in commands]
+
+    def _answer(self, command: str, key: str, *arguments: Any) -> Any:
+        if command in {"GET", "PTTL"} or key.endswith(":attempt"):
+            return {"GET": None, "PTTL": -2}.get(command, [])
+        held = self.logs.get(key, [])
+        if isinstance(held, SinkError):
+            return held
+        entries = [[str(id).encode(), [b"event", data]] for id, data in map(entry, held)]
+        return entries[-1:] if command == "XREVRANGE" else entries
+
+
+@pytest.fixture
+def server() -> ScriptedServer:
+    return ScriptedServer()
+
+
+@pytest.fixture
+def watches(server: ScriptedServer) -> Watches:
+    return Watches(cast("Servers", server), cast("Ears", server), "streamfan")
+
+
+def reader(watches: Watches, stream: str = STREAM, *, patience: float = 0.0) -> Reader:
+    made = Reader(stream, 0, Mailbox(lambda: None))
+    watches.add(made, patience)
+    return made
+
+
+def log(stream: str) -> str:
+    return Names("streamfan", stream).log
+
+
+def test_the_log_is_read_only_once_the_channel_is_listened_to(server: ScriptedServer, watches: Watches) -> None:
+    server.logs[log(STREAM)] = [start(), text(0, "Hello")]
+    made = reader(watches)
+
+    watches.listen()
+    watches.read()
+    watches.scan(0.0)
+    before = (list(server.listened), list(server.asked))
+    watches.acknowledged(LIVE)
+    watches.read()
+    watches.read()
+
+    assert before == ([LIVE], [])
+    assert made.mailbox.take() == [start(), text(0, "Hello")]
+    assert made.phase is Phase.LIVE
+
+
+def test_two_who_read_the_same_stream_listen_once(server: ScriptedServer, watches: Watches) -> None:
+    first = reader(watches)
+    second = reader(watches)
+    watches.listen()
+
+    watches.remove(first)
+    still = list(server.listened)
+    watches.remove(second)
+
+    assert still == [LIVE]
+    assert server.listened == [LIVE, f"-{LIVE}"]
+    assert not watches
+
+
+def test_after_a_lost_connection_it_listens_again_before_it_reads(server: ScriptedServer, watches: Watches) -> None:
+    server.logs[log(STREAM)] = [start()]
+    reader(watches)
+    watches.listen()
+    watches.acknowledged(LIVE)
+    watches.read()
+    watches.deafen()
+    asked = len(server.asked)
+
+    watches.read()
+    watches.listen()
+
+    assert len(server.asked) == asked
+    assert server.listened == [LIVE, LIVE]
+
+
+def test_many_streams_are_asked_about_in_batches(server: ScriptedServer, watches: Watches) -> None:
+    names = [f"s{number}" for number in range(150)]
+    for name in names:
+        server.logs[log(name)] = [start()]
+        reader(watches, name)
+    watches.listen()
+    for name in names:
+        watches.acknowledged(Names("streamfan", name).live)
+
+    watches.read()
+
+    assert sorted(map(len, server.asked)) == [22, 64, 64]
+
+
+def test_a_stream_that_is_not_there_is_told_to_the_impatient(server: ScriptedServer, watches: Watches) -> None:
+    impatient, patient = reader(watches), reader(watches, patience=60)
+    watches.listen()
+    watches.acknowledged(LIVE)
+
+    watches.read()
+
+    (error,) = impatient.mailbox.take()
+    assert isinstance(error, StreamNotFound)
+    assert (patient.mailbox.take(), patient.phase) == ([], Phase.SEEKING)
+
+
+def test_a_stream_that_was_not_there_is_read_at_once_when_its_channel_speaks(
+    server: ScriptedServer, watches: Watches
+) -> None:
+    made = reader(watches, patience=60)
+    watches.listen()
+    watches.acknowledged(LIVE)
+    watches.read()
+    server.logs[log(STREAM)] = [start()]
+
+    watches.hear(LIVE, encode(start()))
+    due = watches.next_at
+    watches.read()
+    watches.read()
+
+    assert due == 0.0
+    assert made.mailbox.take() == [start()]
+
+
+def test_an_answer_that_refuses_one_stream_is_told_to_its_readers_only(
+    server: ScriptedServer, watches: Watches
+) -> None:
+    server.logs[log(STREAM)] = Refused("WRONGTYPE")
+    server.logs[log("other")] = [start()]
+    made, other = reader(watches), reader(watches, "other")
+    watches.listen()
+    for name in (STREAM, "other"):
+        watches.acknowledged(Names("streamfan", name).live)
+
+    watches.read()
+
+    (error,) = made.mailbox.take()
+    assert isinstance(error, ServerRefused)
+    assert other.phase is Phase.CATCHING_UP
+
+
+def test_an_answer_that_may_pass_is_a_lost_connection_and_told_to_nobody(
+    server: ScriptedServer, watches: Watches
+) -> None:
+    server.logs[log(STREAM)] = Unreachable("LOADING")
+    made = reader(watches)
+    watches.listen()
+    watches.acknowledged(LIVE)
+
+    with pytest.raises(Unreachable):
+        watches.read()
+
+    assert (made.mailbox.take(), made.phase) == ([], Phase.SEEKING)
+
+
+@pytest.mark.parametrize("data", [b"nonsense", b"", b"[" * 100_000, encode(start()).replace(b'"s"', b'"t"')])
+def test_what_is_no_event_of_the_stream_is_not_heard(server: ScriptedServer, watches: Watches, data: bytes) -> None:
+    server.logs[log(STREAM)] = [start()]
+    made = reader(watches)
+    watches.listen()
+    watches.acknowledged(LIVE)
+    watches.read()
+    watches.read()
+    made.mailbox.take()
+
+    watches.hear(LIVE, data)
+    watches.hear("another channel", encode(text(0, "Hello")))
+
+    assert (made.mailbox.take(), made.phase) == ([], Phase.LIVE)
