@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamfan.errors import StreamFailed, UsageError
+from streamfan.errors import Restarted, StreamFailed, UsageError
 from streamfan.events import End, Start, Text, check_stream_id
 from streamfan.subscriber import hubs
 from streamfan.subscriber.mailbox import Mailbox
@@ -54,6 +54,7 @@ class Reading:
 
     Attributes:
         stream: The stream's id.
+        attempt: The attempt of which something was given; 0 before that.
         info: The start event; None before there is one, or where it was trimmed.
         outcome: The end event; None before there is one.
         offset: UTF-8 bytes of the text that were given, or left out.
@@ -70,6 +71,7 @@ class Reading:
         self.info: Start | None = None
         self.outcome: End | None = None
         self.stream = stream
+        self.attempt = 0
         self.offset = offset
         self.over = False
         self._wanted = wanted
@@ -80,11 +82,6 @@ class Reading:
         self._hub: Hub | None = None
         self._reads = False
         self._leave: Callable[[], object] = lambda: None
-
-    @property
-    def attempt(self) -> int:
-        """The attempt that is read; 0 before it is known."""
-        return self._reader.position.attempt
 
     def begin(self) -> None:
         """Have the stream read, if it is not; again after an error."""
@@ -152,7 +149,10 @@ class Reading:
             self._leave()
             self._reads = False
             self.offset = self._reader.position.offset
+            if isinstance(item, Restarted):
+                self.attempt = item.newer
             raise item
+        self.attempt = item.attempt
         if isinstance(item, Text):
             self.offset = item.end
         elif isinstance(item, Start):

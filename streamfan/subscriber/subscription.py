@@ -39,7 +39,7 @@ class _Subscription(Generic[T]):
 
     @property
     def attempt(self) -> int:
-        """The attempt that is read; 0 before it is known."""
+        """The attempt of which something was given; 0 before that."""
         return self._reading.attempt
 
     @property
@@ -91,6 +91,8 @@ class Subscription(_Subscription[T]):
 
     def cancel(self, reason: str = "cancelled", *, by: str = "subscriber") -> None:
         """Ask the producer to stop, and go on reading; does nothing where the stream has ended.
+
+        What is meant is the attempt of which something was given, or else whichever there is.
 
         Returns when the request is where the producer finds it, also if one of the two is cut off from Redis for a
         while. What comes of it is in the end event: `cancelled`, with `reason` and `by`.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamfan.errors import HistoryTrimmed, ProducerLost, StreamFailed
+from streamfan.errors import HistoryTrimmed, ProducerLost, Restarted, StreamFailed
 from streamfan.events import Event, Fault
 from streamfan.subscriber.reading import Reading
 from tests.support.scripted_hub import WANTED
@@ -139,11 +139,26 @@ def test_what_was_read_before_is_counted(hub: ScriptedHub) -> None:
     assert (before, reading.offset) == (5, 9)
 
 
-def test_a_request_to_stop_is_for_the_attempt_that_is_read(hub: ScriptedHub) -> None:
+def test_a_request_to_stop_is_for_the_attempt_of_which_something_was_given(hub: ScriptedHub) -> None:
     reading = begun()
     reading.cancel("enough", "ann")
+    hub.say(STREAM, text(0, "Once"))
+    reading.take()
+    # What is read is ahead of what was given.
     hub.readers[STREAM].found(7)
+    hub.readers[STREAM].found(8)
 
     reading.cancel("enough", "ann")
 
     assert [(stream, stop.attempt) for stream, stop in hub.stops] == [(STREAM, 0), (STREAM, 7)]
+
+
+def test_after_a_restart_the_later_attempt_is_the_one(hub: ScriptedHub) -> None:
+    reading = begun()
+    hub.say(STREAM, text(0, "Once"), Restarted(STREAM, 7, 8))
+    reading.take()
+
+    with pytest.raises(Restarted):
+        reading.take()
+
+    assert (reading.attempt, reading.offset) == (8, 0)
