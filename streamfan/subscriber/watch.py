@@ -71,11 +71,15 @@ class Watch:
 
     def hear(self, event: Event, now: float) -> bool:
         """What its channel says; whether a reader now needs the log."""
-        self.look_at = now + _QUIET
-        needy = False
+        needy = moved = False
         for reader in self.readers:
+            before = reader.position.offset
             reader.hear(event)
+            moved = moved or reader.position.offset != before
             needy = needy or reader.phase is not Phase.LIVE
+        # What is no news is no sign of life either.
+        if moved:
+            self.look_at = now + _QUIET
         return needy
 
     def deafen(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamfan.errors import ProducerLost, StreamNotFound
+from streamfan.events import Event
 from streamfan.redis.lease import Lease
 from streamfan.redis.names import EntryId, Names
 from streamfan.subscriber.mailbox import Mailbox
@@ -175,6 +176,16 @@ def test_a_stream_of_which_nothing_is_heard_is_looked_at_every_two_seconds(watch
     watch.look(look(remaining=15), now=200.0, contact=0.0)
 
     assert (heard, watch.look_at) == (102.0, 202.0)
+
+
+@pytest.mark.parametrize("event", [text(0, "Hello"), text(5, "old", 6), start()], ids=["repeated", "older", "start"])
+def test_what_is_no_news_puts_no_look_off(watch: Watch, event: Event) -> None:
+    reader(watch)
+    watch.look(look(remaining=15), now=100.0, contact=0.0)
+
+    watch.hear(event, now=101.0)
+
+    assert watch.look_at == 102.0
 
 
 def test_a_producer_that_does_not_publish_is_looked_at_much_more_often(watch: Watch) -> None:
