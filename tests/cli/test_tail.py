@@ -20,7 +20,8 @@ from streamfan.sinks.redis import RedisOptions
 from tests.support.command import Shell, read_until
 from tests.support.producer import Background, Producer, wait_for_listeners
 from tests.support.redis_server import RedisServer, free_port
-from tests.support.redis_sinks import QUOTED, SECRET, wait_until
+from tests.support.redis_sinks import QUOTED, SECRET
+from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from streamfan.redis.names import Names
 from streamfan.sinks.redis import RedisOptions, RedisSink
 from tests.support.deliveries import chunks, ending
 from tests.support.redis_server import PATIENCE
-from tests.support.redis_sinks import wait_until
+from tests.support.sinks import wait_until
 from tests.support.streams import info
 
 if TYPE_CHECKING:
@@ -53,12 +53,6 @@ class Producer:
         for text in texts:
             before, self.text = self.text, self.text + text
             self._sink.write(chunks(self.info, *filter(None, [before, text]))[-1])
-
-    def open_again(self) -> None:
-        """What a lane does after its connection was lost: what the log lacks is then written again."""
-        held = self._sink.open(self.info)
-        if held < len(self.text.encode()):
-            self._sink.write(chunks(self.info, *_split(self.text, held))[-1])
 
     def end(self, **changes: Any) -> End:
         """End it, as the end of what was written unless something is changed."""
@@ -129,8 +123,3 @@ class Background:
 def wait_for_listeners(client: Any, channel: str, count: int = 1) -> None:
     """Wait until so many connections listen to a channel."""
     wait_until(lambda: client.pubsub_numsub(channel)[0][1] >= count)
-
-
-def _split(text: str, offset: int) -> tuple[str, ...]:
-    data = text.encode()
-    return tuple(filter(None, (data[:offset].decode(), data[offset:].decode())))

@@ -12,6 +12,8 @@ from tests.support.chunks import TIME
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from streamfan.subscriber.reader import Reader
+
 STREAM = "s"
 ATTEMPT = 7
 
@@ -49,3 +51,9 @@ def entry(event: Event) -> tuple[EntryId, bytes]:
 def page(events: Iterable[Event]) -> list[tuple[EntryId, bytes]]:
     """Events as the log has them."""
     return [entry(event) for event in events]
+
+
+def taken(reader: Reader) -> list[Event | BaseException]:
+    """What a reader has in its mailbox, as its subscriber takes it."""
+    items, _ = reader.mailbox.take()
+    return items

@@ -14,7 +14,7 @@ from streamfan.redis.control import CancelRequest
 from tests.support.fault_proxy import FaultProxy
 from tests.support.producer import Background, wait_for_listeners
 from tests.support.redis_server import PATIENCE, free_port
-from tests.support.redis_sinks import wait_until
+from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
     from tests.support.producer import Produce, Producer

@@ -27,7 +27,7 @@ from streamfan.errors import (
 from streamfan.events import Cancellation, End, Gap, Text, encode
 from tests.support.command import read_until
 from tests.support.producer import Background, wait_for_listeners
-from tests.support.redis_sinks import wait_until
+from tests.support.sinks import wait_until
 from tests.support.wire_events import end, start, text
 
 if TYPE_CHECKING:

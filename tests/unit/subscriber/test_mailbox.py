@@ -16,13 +16,13 @@ def test_what_was_put_is_taken_once_and_in_order() -> None:
     for item in (start(), text(0, "Hello"), error):
         mailbox.put(item)
 
-    assert mailbox.take() == [start(), text(0, "Hello"), error]
-    assert mailbox.take() == []
+    assert mailbox.take() == ([start(), text(0, "Hello"), error], False)
+    assert mailbox.take() == ([], False)
 
 
 def test_each_item_is_news_once_it_is_there() -> None:
     found: list[object] = []
-    mailbox = Mailbox(lambda: found.append(mailbox.take()))
+    mailbox = Mailbox(lambda: found.append(mailbox.take()[0]))
 
     mailbox.put(start())
     mailbox.put(end(""))
@@ -40,6 +40,17 @@ def test_it_is_full_of_text_and_has_room_when_that_is_taken() -> None:
     mailbox.take()
 
     assert [*states, mailbox.full] == [False, True, False]
+
+
+def test_who_takes_is_told_whether_somebody_waits_for_room() -> None:
+    mailbox = Mailbox(lambda: None)
+    mailbox.put(text(0, "x" * 2_000_000))
+
+    unseen = mailbox.take()[1]
+    mailbox.put(text(0, "x" * 2_000_000))
+    seen = (mailbox.full, mailbox.take()[1])
+
+    assert (unseen, seen, mailbox.take()[1]) == (False, (True, True), False)
 
 
 def test_it_is_full_of_small_events_too() -> None:
@@ -72,7 +83,7 @@ def test_nothing_is_lost_between_two_threads() -> None:
 
     putting.start()
     while len(taken) < len(items):
-        taken += mailbox.take()
+        taken += mailbox.take()[0]
     putting.join()
 
     assert taken == items

@@ -9,7 +9,7 @@ from streamfan.events import Event, Gap
 from streamfan.redis.names import EntryId
 from streamfan.subscriber.mailbox import Mailbox
 from streamfan.subscriber.reader import Phase, Reader
-from tests.support.wire_events import ATTEMPT, STREAM, end, entry, page, start, text
+from tests.support.wire_events import ATTEMPT, STREAM, end, entry, page, start, taken, text
 
 HELLO: list[Event] = [start(), text(0, "Hello")]
 
@@ -25,7 +25,7 @@ def live(*events: Event) -> Reader:
     made = reader()
     made.found(ATTEMPT)
     made.take_page(page(events), last=True)
-    made.mailbox.take()
+    taken(made)
     assert made.phase is Phase.LIVE
     return made
 
@@ -68,7 +68,7 @@ def test_it_reads_page_after_page_and_then_the_channel() -> None:
 
     assert between == (Phase.CATCHING_UP, "(7-5")
     assert made.phase is Phase.LIVE
-    assert made.mailbox.take() == [*HELLO, text(5, ", world")]
+    assert taken(made) == [*HELLO, text(5, ", world")]
 
 
 def test_the_end_ends_it() -> None:
@@ -78,7 +78,7 @@ def test_the_end_ends_it() -> None:
     made.take_page(page([*HELLO, end("Hello")]), last=True)
 
     assert made.phase is Phase.OVER
-    assert made.mailbox.take() == [*HELLO, end("Hello")]
+    assert taken(made) == [*HELLO, end("Hello")]
 
 
 def test_a_full_mailbox_makes_it_pause_until_there_is_room() -> None:
@@ -87,7 +87,7 @@ def test_a_full_mailbox_makes_it_pause_until_there_is_room() -> None:
     made.reconsider()
     made.take_page(page([text(5, ", world")]), last=True)
     paused = made.phase
-    made.mailbox.take()
+    taken(made)
     made.make_room()
 
     assert paused is Phase.PAUSED
@@ -100,13 +100,13 @@ def test_a_hole_in_the_log_is_told_and_reading_goes_on_after_it() -> None:
     rest = [text(90, "later"), text(95, "!")]
 
     made.take_page(page(rest), last=True)
-    told = made.mailbox.take()
+    told = taken(made)
     made.resume(0.0)
 
     assert [(error.offset, error.end) for error in told if isinstance(error, HistoryTrimmed)] == [(0, 90)]
     assert (made.phase, made.next_id) == (Phase.CATCHING_UP, "(7-90")
     made.take_page(page(rest), last=True)
-    assert made.mailbox.take() == rest
+    assert taken(made) == rest
 
 
 def test_a_later_attempt_in_the_log_is_told_and_reading_goes_on_at_its_start() -> None:
@@ -114,7 +114,7 @@ def test_a_later_attempt_in_the_log_is_told_and_reading_goes_on_at_its_start() -
 
     made.reconsider()
     made.take_page(page([text(5, ", "), start(8), text(0, "Hi", 8)]), last=True)
-    first, told = made.mailbox.take()
+    first, told = taken(made)
     made.resume(0.0)
 
     assert first == text(5, ", ")
@@ -130,7 +130,7 @@ def test_an_entry_that_is_no_event_ends_it_with_an_error() -> None:
     made.take_page([entry(start()), (EntryId(ATTEMPT, 5), b"")], last=True)
 
     assert made.phase is Phase.OVER
-    first, told = made.mailbox.take()
+    first, told = taken(made)
     assert first == start()
     assert isinstance(told, WireError)
 
@@ -142,7 +142,7 @@ def test_an_error_comes_after_what_was_read_and_only_once() -> None:
     for _ in range(2):
         made.fail(StreamNotFound())
 
-    first, *told = made.mailbox.take()
+    first, *told = taken(made)
     assert first == start()
     assert [type(error) for error in told] == [StreamNotFound]
 
@@ -158,7 +158,7 @@ def test_what_the_channel_says_next_is_taken() -> None:
     made.hear(end("Hello, "))
 
     assert made.phase is Phase.OVER
-    assert made.mailbox.take() == [text(5, ", "), end("Hello, ")]
+    assert taken(made) == [text(5, ", "), end("Hello, ")]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_what_shows_that_something_was_missed_sends_it_to_the_log(event: Event) 
     made.hear(event)
 
     assert made.phase is Phase.CATCHING_UP
-    assert made.mailbox.take() == []
+    assert taken(made) == []
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_channel_that_lies_does_no_harm_for_the_log_is_asked(lie: Event) -> No
 
     assert (made.phase, made.position.offset) == (Phase.CATCHING_UP, 5)
     made.take_page(page([text(5, ", world"), end("Hello, world")]), last=True)
-    assert made.mailbox.take() == [text(5, ", world"), end("Hello, world")]
+    assert taken(made) == [text(5, ", world"), end("Hello, world")]
 
 
 def test_what_is_of_an_older_attempt_is_not_heard() -> None:
@@ -202,7 +202,7 @@ def test_what_is_of_an_older_attempt_is_not_heard() -> None:
     made.hear(end("Hello", 6))
 
     assert made.phase is Phase.LIVE
-    assert made.mailbox.take() == []
+    assert taken(made) == []
 
 
 @pytest.mark.parametrize("phase", [Phase.SEEKING, Phase.CATCHING_UP, Phase.PAUSED, Phase.OVER])
@@ -212,7 +212,7 @@ def test_before_the_log_was_read_the_channel_is_not_heard(phase: Phase) -> None:
 
     made.hear(text(5, ", world"))
 
-    assert (made.phase, made.mailbox.take()) == (phase, [])
+    assert (made.phase, taken(made)) == (phase, [])
 
 
 def test_what_finds_no_room_is_left_to_the_log() -> None:
@@ -258,6 +258,6 @@ def test_a_log_that_has_ended_before_what_was_read_is_another_text() -> None:
 
     made.compare(EntryId(ATTEMPT, 4), ended=True)
 
-    (told,) = made.mailbox.take()
+    (told,) = taken(made)
     assert isinstance(told, TextAltered)
     assert "has ended after 3 bytes, so byte 5 is of another text" in str(told)

@@ -125,9 +125,10 @@ def test_only_a_full_mailbox_has_room_again(hub: ScriptedHub) -> None:
         reading.take()
     before = hub.rooms
     hub.say(STREAM, text(10, "x" * 2_000_000))
+    full = hub.readers[STREAM].mailbox.full
     reading.take()
 
-    assert (before, hub.rooms) == (0, 1)
+    assert (before, full, hub.rooms) == (0, True, 1)
 
 
 def test_what_was_read_before_is_counted(hub: ScriptedHub) -> None:

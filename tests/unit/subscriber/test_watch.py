@@ -11,7 +11,7 @@ from streamfan.redis.names import EntryId, Names
 from streamfan.subscriber.mailbox import Mailbox
 from streamfan.subscriber.reader import Phase, Reader
 from streamfan.subscriber.watch import Look, Watch
-from tests.support.wire_events import ATTEMPT, STREAM, page, start, text
+from tests.support.wire_events import ATTEMPT, STREAM, page, start, taken, text
 
 LEASE_TIME = 20.0
 LAST = EntryId(ATTEMPT, 5)
@@ -32,12 +32,12 @@ def reader(watch: Watch, *, now: float = 0.0) -> Reader:
     made.resume(0.0)
     made.found(ATTEMPT)
     made.take_page(page([start(), text(0, "Hello")]), last=True)
-    made.mailbox.take()
+    taken(made)
     return made
 
 
 def told(made: Reader) -> list[str]:
-    return [type(error).__name__ for error in made.mailbox.take()]
+    return [type(error).__name__ for error in taken(made)]
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_producer_is_lost_when_its_lease_has_run_out_and_not_before(watch: Wat
     before = told(made)
     watch.look(look(), now=115.0, contact=0.0)
 
-    (error,) = made.mailbox.take()
+    (error,) = taken(made)
     assert before == []
     assert isinstance(error, ProducerLost)
     assert (error.stream, error.offset, error.lease) == (STREAM, 5, LEASE_TIME)
@@ -152,7 +152,7 @@ def test_a_log_that_is_gone_without_its_producer_has_vanished(watch: Watch) -> N
 
     watch.look(look(last=None), now=1000.0, contact=0.0)
 
-    (error,) = made.mailbox.take()
+    (error,) = taken(made)
     assert isinstance(error, StreamNotFound)
     assert str(error) == "stream 's' has vanished after 5 bytes"
 
@@ -204,9 +204,9 @@ def test_only_those_whose_patience_is_over_are_told_that_there_is_no_stream(watc
 
     watch.not_found("redis://here", now=100.0)
 
-    (error,) = other.mailbox.take()
+    (error,) = taken(other)
     assert str(error) == "there is no stream 's' in Redis at redis://here"
-    assert (patient.mailbox.take(), patient.phase) == ([], Phase.SEEKING)
+    assert (taken(patient), patient.phase) == ([], Phase.SEEKING)
     assert 100.0 < watch.look_at <= 101.0
 
 
@@ -218,7 +218,7 @@ def test_what_the_channel_says_reaches_every_reader(watch: Watch) -> None:
 
     needy = watch.hear(text(5, "!"), now=100.0)
 
-    assert [made.mailbox.take() for made in readers] == [[text(5, "!")]] * 2
+    assert [taken(made) for made in readers] == [[text(5, "!")]] * 2
     assert not needy
 
 

@@ -8,17 +8,19 @@ import pytest
 
 from streamfan.errors import ServerRefused, SinkError, StreamNotFound
 from streamfan.events import Event, encode
+from streamfan.redis.address import Address
 from streamfan.redis.connection import Refused, Unreachable
 from streamfan.redis.names import Names
 from streamfan.subscriber.mailbox import Mailbox
 from streamfan.subscriber.reader import Phase, Reader
 from streamfan.subscriber.watches import Watches
-from tests.support.wire_events import STREAM, entry, start, text
+from tests.support.wire_events import STREAM, entry, start, taken, text
 
 if TYPE_CHECKING:
     from streamfan.redis.servers import Servers
     from streamfan.subscriber.ears import Ears
 
+HERE = Address("redis://here")
 LIVE = Names("streamfan", STREAM).live
 
 
@@ -31,21 +33,20 @@ class ScriptedServer:
         listened: Channels that were asked for, and with "-" those that were left.
     """
 
-    clustered = False
-    address = "redis://here"
+    sharded = False
 
     def __init__(self) -> None:
         self.logs: dict[str, list[Event] | SinkError] = {}
         self.asked: list[tuple[tuple[Any, ...], ...]] = []
         self.listened: list[str] = []
 
-    def home(self, key: str) -> str:
-        return self.address
+    def home(self, key: str) -> Address:
+        return HERE
 
     def at(self, key: str) -> ScriptedServer:
         return self
 
-    def listen(self, channel: str, address: str, *, sharded: bool) -> None:
+    def listen(self, channel: str, address: Address, *, sharded: bool) -> None:
         self.listened.append(channel)
 
     def ignore(self, channel: str) -> None:
@@ -72,7 +73,7 @@ def server() -> ScriptedServer:
 
 @pytest.fixture
 def watches(server: ScriptedServer) -> Watches:
-    return Watches(cast("Servers", server), cast("Ears", server), "streamfan")
+    return Watches(HERE, cast("Servers", server), cast("Ears", server), "streamfan")
 
 
 def reader(watches: Watches, stream: str = STREAM, *, patience: float = 0.0) -> Reader:
@@ -98,7 +99,7 @@ def test_the_log_is_read_only_once_the_channel_is_listened_to(server: ScriptedSe
     watches.read()
 
     assert before == ([LIVE], [])
-    assert made.mailbox.take() == [start(), text(0, "Hello")]
+    assert taken(made) == [start(), text(0, "Hello")]
     assert made.phase is Phase.LIVE
 
 
@@ -153,9 +154,9 @@ def test_a_stream_that_is_not_there_is_told_to_the_impatient(server: ScriptedSer
 
     watches.read()
 
-    (error,) = impatient.mailbox.take()
+    (error,) = taken(impatient)
     assert isinstance(error, StreamNotFound)
-    assert (patient.mailbox.take(), patient.phase) == ([], Phase.SEEKING)
+    assert (taken(patient), patient.phase) == ([], Phase.SEEKING)
 
 
 def test_a_stream_that_was_not_there_is_read_at_once_when_its_channel_speaks(
@@ -173,7 +174,7 @@ def test_a_stream_that_was_not_there_is_read_at_once_when_its_channel_speaks(
     watches.read()
 
     assert due == 0.0
-    assert made.mailbox.take() == [start()]
+    assert taken(made) == [start()]
 
 
 def test_an_answer_that_refuses_one_stream_is_told_to_its_readers_only(
@@ -188,7 +189,7 @@ def test_an_answer_that_refuses_one_stream_is_told_to_its_readers_only(
 
     watches.read()
 
-    (error,) = made.mailbox.take()
+    (error,) = taken(made)
     assert isinstance(error, ServerRefused)
     assert other.phase is Phase.CATCHING_UP
 
@@ -204,7 +205,7 @@ def test_an_answer_that_may_pass_is_a_lost_connection_and_told_to_nobody(
     with pytest.raises(Unreachable):
         watches.read()
 
-    assert (made.mailbox.take(), made.phase) == ([], Phase.SEEKING)
+    assert (taken(made), made.phase) == ([], Phase.SEEKING)
 
 
 @pytest.mark.parametrize("data", [b"nonsense", b"", b"[" * 100_000, encode(text(0, "Hello")).replace(b'"s"', b'"t"')])
@@ -215,9 +216,9 @@ def test_what_is_no_event_of_the_stream_is_not_heard(server: ScriptedServer, wat
     watches.acknowledged(LIVE)
     watches.read()
     watches.read()
-    made.mailbox.take()
+    taken(made)
 
     watches.hear(LIVE, data)
     watches.hear("another channel", encode(text(0, "Hello")))
 
-    assert (made.mailbox.take(), made.phase) == ([], Phase.LIVE)
+    assert (taken(made), made.phase) == ([], Phase.LIVE)
