@@ -16,7 +16,6 @@ import pytest
 
 from streamfan.events import Cancellation, Fault, Start, encode
 from streamfan.redis.control import CancelRequest
-from streamfan.sinks.redis import RedisOptions
 from tests.support.command import Shell, read_until
 from tests.support.producer import Background, Producer, wait_for_listeners
 from tests.support.redis_server import RedisServer, free_port
@@ -523,7 +522,6 @@ def test_cancel_of_a_stream_that_is_not_there_is_an_error(shell: Shell, server: 
     assert (done.code, "there is no stream 'missing'" in done.stderr) == (1, True)
 
 
-@pytest.mark.skipif("control" not in RedisOptions.model_fields, reason="the sink cannot be asked to stop yet")
 def test_cancel_stops_a_real_run_and_its_text_so_far_stays(shell: Shell, server: RedisServer) -> None:
     shell.install_source(
         "endless",
