@@ -193,7 +193,7 @@ class Hub:
             ask(self._servers.at(names.log), names, stop)
         except SinkError as error:
             future.set_exception(_told(error))
-        except StreamfanError as error:
+        except BaseException as error:  # noqa: BLE001 - raised where the answer is waited for, and not here
             future.set_exception(error)
         else:
             future.set_result(None)

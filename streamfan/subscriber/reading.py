@@ -151,7 +151,8 @@ class Reading:
             self.offset = self._reader.position.offset
             if isinstance(item, Restarted):
                 self.attempt = item.newer
-            raise item
+            # The same one may be told to many.
+            raise item.with_traceback(None)
         self.attempt = item.attempt
         if isinstance(item, Text):
             self.offset = item.end
