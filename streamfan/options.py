@@ -20,6 +20,7 @@ from pydantic import (
     SecretStr,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
 )
 
 Boundary = Literal["chunk", "word", "line", "sentence", "all"]
@@ -92,13 +93,35 @@ def _not_too_large(value: int) -> int:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False), AfterValidator(_not_too_long)]
+# In a schema for editors: what may be written, not what is made of it.
+_WRITTEN_SECONDS = {
+    "type": ["number", "string"],
+    "minimum": 0,
+    "pattern": r"^\s*(\d+(\.\d+)?|\.\d+)\s*(us|ms|s|m|h|d)?\s*$",
+    "examples": ["10ms"],
+}
+_WRITTEN_SIZE = {"type": ["integer", "string"], "minimum": 0, "examples": ["64KiB"]}
+_WRITTEN_SECRET = {
+    "type": ["string", "object"],
+    "properties": {"env": {"type": "string"}, "file": {"type": "string"}},
+    "additionalProperties": False,
+    "minProperties": 1,
+    "maxProperties": 1,
+}
+
+Seconds = Annotated[
+    float,
+    BeforeValidator(seconds),
+    Field(ge=0, allow_inf_nan=False),
+    AfterValidator(_not_too_long),
+    WithJsonSchema(_WRITTEN_SECONDS),
+]
 """A duration in seconds, of ten years at most; accepts "10ms"."""
 
-Size = Annotated[int, BeforeValidator(size), Field(ge=0), AfterValidator(_not_too_large)]
+Size = Annotated[int, BeforeValidator(size), Field(ge=0), AfterValidator(_not_too_large), WithJsonSchema(_WRITTEN_SIZE)]
 """A number of bytes, of 1 TiB at most; accepts "64KiB"."""
 
-Secret = Annotated[SecretStr, BeforeValidator(secret)]
+Secret = Annotated[SecretStr, BeforeValidator(secret), WithJsonSchema(_WRITTEN_SECRET)]
 """Text that is never printed; accepts `{ env = "NAME" }` and `{ file = "PATH" }`."""
 
 

@@ -1,0 +1,89 @@
+"""The schema of streamfan.toml accepts what the program accepts, and tells editors of mistakes."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from streamfan.config import configure
+from streamfan.config.schema import schema
+from streamfan.errors import UsageError
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.fixture(scope="module")
+def validator() -> Any:
+    made = schema()
+    jsonschema.Draft202012Validator.check_schema(made)
+    return jsonschema.Draft202012Validator(made)
+
+
+def test_the_file_of_the_readme_is_valid(validator: Any) -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+    assert not list(validator.iter_errors(tomllib.loads(block)))
+
+
+GOOD = """
+[run]
+max_new_tokens = 5
+[sinks.stdout]
+raw = true
+[sinks.live]
+type = "redis"
+target = "redis://localhost"
+password = { file = "/dev/null" }
+ttl = "1h"
+[sinks.live.lane]
+linger = 0.01
+max_bytes = "64KiB"
+[sinks.hook]
+type = "https"
+target = "https://example.org/hook"
+"""
+
+BAD = [
+    "nonsense = 1",
+    "[run]\nmax_new_tokens = 0",
+    "[run]\nmodle = 'm'",
+    "[sinks.live]\nprefix = 'no type'",
+    "[sinks.live]\ntype = 'kafka'",
+    "[sinks.Live]\ntype = 'redis'",
+    "[sinks.run]\ntype = 'redis'",
+    "[sinks.live]\ntype = 'redis'\nttl = '10 fortnights'",
+    "[sinks.live]\ntype = 'redis'\nraw = true",
+    "[sinks.stdout]\nttl = '1h'",
+    "[sinks.stdout.lane]\nlinger = -1",
+    "[sinks.redis]\npassword = { vault = 'x' }",
+]
+
+
+def test_what_the_program_takes_is_valid(validator: Any, tmp_path: Path) -> None:
+    (tmp_path / "streamfan.toml").write_text(GOOD, encoding="utf-8")
+
+    configure(config=str(tmp_path / "streamfan.toml"), environ={})
+
+    assert not [error.message for error in validator.iter_errors(tomllib.loads(GOOD))]
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_what_the_program_refuses_is_not_valid(validator: Any, tmp_path: Path, text: str) -> None:
+    (tmp_path / "streamfan.toml").write_text(text, encoding="utf-8")
+
+    with pytest.raises(UsageError):
+        configure(config=str(tmp_path / "streamfan.toml"), environ={})
+
+    assert list(validator.iter_errors(tomllib.loads(text)))
+
+
+def test_every_option_of_a_sink_is_in_it_with_its_description() -> None:
+    redis = schema()["$defs"]["sink-redis"]["properties"]
+
+    assert {"type", "target", "lane", "ttl", "control"} <= redis.keys()
+    assert all(option.get("description") for name, option in redis.items() if name != "lane")
