@@ -52,7 +52,12 @@ def now() -> datetime:
 
 def well_formed(text: str) -> str:
     """`text` as it can be encoded: halves of a surrogate pair are joined, and a lone one becomes U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    # Without another codec, whose import a forked child could wait for in vain.
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
