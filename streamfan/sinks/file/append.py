@@ -52,6 +52,7 @@ class AppendFile:
         if self._regular:
             self._begin(empty=empty, shared=shared)
         self._at_line_start = True
+        self._written = 0
 
     def append(self, data: bytes, *, own_line: bool = False) -> None:
         """Append `data`, all of it; a call that raises has appended nothing.
@@ -66,6 +67,18 @@ class AppendFile:
         """
         with self._turn():
             self._write(b"\n" + data if own_line and not self._at_line_start else data)
+
+    def check_alone(self) -> None:
+        """Look whether the file holds what was appended, and nothing else; where it was emptied, and is not shared.
+
+        Raises:
+            Permanent: Another program has written to it, or has emptied it.
+        """
+        if self._regular and os.fstat(self._descriptor).st_size != self._written:
+            raise Permanent(
+                f"{str(self._path)!r} is not what was written to it: another program writes there too\n"
+                "Try: a path of its own, or the option format=jsonl for both"
+            )
 
     def close(self) -> None:
         """Close the file.
@@ -121,6 +134,7 @@ class AppendFile:
         except OSError as error:
             raise self._failure(error, len(data) - len(rest)) from error
         self._at_line_start = data.endswith(b"\n")
+        self._written += len(data)
 
     def _failure(self, error: OSError, written: int) -> SinkError:
         if isinstance(error, BrokenPipeError):

@@ -65,7 +65,8 @@ class FileSink(Sink):
     Format jsonl appends, also to what is there: any number of streams and programs at a time. A last line that a crash
     has left unfinished stays, and the next event begins on a new line: nothing that others wrote is ever removed.
 
-    Two sinks of one program share a file only if both append events to it; else the second fails.
+    Two sinks of one program share a file only if both append events to it; else the second fails. Where another program
+    writes to a text's file nothing can be saved, but the stream fails at its end.
     """
 
     name = "file"
@@ -122,6 +123,8 @@ class FileSink(Sink):
         try:
             if self._jsonl:
                 _append_event(place.file, end if self.options.token_ids else replace(end, token_ids=()))
+            elif end.complete:
+                place.file.check_alone()
         except Retryable:
             # The lane comes back, so the file stays.
             raise

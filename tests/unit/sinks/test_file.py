@@ -313,6 +313,20 @@ def test_later_attempt_at_a_stream_replaces_the_earlier_one() -> None:
     assert text_of("s.txt") == "second"
 
 
+@pytest.mark.parametrize("mode", ["a", "w"])
+def test_text_that_another_program_has_written_to_is_not_called_complete(mode: str) -> None:
+    sink = connected("a.txt")
+    first, second = chunks(info(), "one ", "two")
+    sink.open(first.stream)
+    sink.write(first)
+    with Path("a.txt").open(mode) as other:
+        other.write("theirs ")
+    sink.write(second)
+
+    with pytest.raises(Permanent, match=r"'a\.txt' is not what was written to it: another program writes there too"):
+        sink.close(first.stream, ending(first.stream, "one two"))
+
+
 def test_attempt_that_was_followed_by_another_one_writes_no_more() -> None:
     sink = connected("{stream}.txt")
     (old,), (new,) = chunks(info("s"), "old"), chunks(info("s"), "new")
