@@ -7,7 +7,6 @@ import os
 import secrets
 import threading
 import weakref
-from collections import deque
 from dataclasses import replace
 from itertools import count
 from math import inf
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic_core import to_json
 
 from streamfan import lifetime
+from streamfan.accounts import Accounts
 from streamfan.attempts import Attempts
 from streamfan.dispatcher import Dispatcher
 from streamfan.errors import UsageError
@@ -26,7 +26,7 @@ from streamfan.lane import Lane
 from streamfan.observers import Observers
 from streamfan.options import LaneOptions
 from streamfan.plugins import plugins
-from streamfan.report import DeliveryReport, Report, SinkReport, StreamReport
+from streamfan.report import DeliveryReport, Report, SinkReport, State, StreamReport
 from streamfan.sink import Sink
 from streamfan.sinks.callback import Callback
 from streamfan.specs import check_id, check_unique, parse
@@ -35,27 +35,17 @@ from streamfan.streamer import Streamer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from streamfan.observers import Observer
     from streamfan.streamer.specials import TokenIds
 
-_REMEMBERED = 1_000
 # A part of any deadline is kept for closing files and connections.
 _CLOSING_SHARE = 0.2
 _LONGEST_CLOSING = 1.0
 _OBSERVERS_TIMEOUT = 30.0
 _SIGNAL_DEADLINE = 10.0
-
-
-class _Account:
-    """A stream that is not finished everywhere: who is still at it, and what became of it where it is finished."""
-
-    __slots__ = ("deliveries", "pending")
-
-    def __init__(self, pending: int) -> None:
-        self.pending = pending
-        self.deliveries: list[DeliveryReport] = []
 
 
 class Fan:
@@ -77,14 +67,12 @@ class Fan:
         self._close_timeout = close_timeout
         self._lock = threading.Lock()
         self._lanes: tuple[Lane, ...] = ()
-        self._accounts: dict[Stream, _Account] = {}
         self._attempts = Attempts()
-        self._finished: deque[StreamReport] = deque(maxlen=_REMEMBERED)
-        self._finished_count = 0
         self._generations: weakref.WeakSet[Generation] = weakref.WeakSet()
         self._deadline = inf
         self._closed = False
         self._observers = Observers()
+        self._accounts = Accounts(self._stream_report, self._observers.tell)
         self._dispatcher = Dispatcher()
         self._process = os.getpid()
         self._writer = secrets.token_hex(2)
@@ -137,7 +125,7 @@ class Fan:
         if any(made is other.sink for other in others):
             raise UsageError(f"sink {made.name!r} is in this fan already\nTry: an object of its own for each lane")
         id = (spec_id or _default_id(made, others)) if id is None else id
-        lane = Lane(id, made, options, self._delivered)
+        lane = Lane(id, made, options, self._accounts.settle)
         check_id(lane.id)
         check_unique((each.id, each.sink.name) for each in (*others, lane))
         return lane
@@ -148,8 +136,7 @@ class Fan:
             self._check_usable()
             check_unique((each.id, each.sink.name) for each in (*self._lanes, lane))
             self._lanes = (*self._lanes, lane)
-            for stream, account in self._accounts.items():
-                account.pending += 1
+            for stream in self._accounts.expect():
                 lane.add(stream)
         lane.start()
         self._dispatcher.add(lane)
@@ -170,6 +157,11 @@ class Fan:
         """Whether every destination has left, so that there is nobody to generate for."""
         return bool(self._lanes) and all(lane.left for lane in self._lanes)
 
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The ids of required sinks that fail as it is now."""
+        return tuple(lane.id for lane in self._lanes if lane.options.required and lane.state is State.FAILED)
+
     # Streams
 
     def open(
@@ -180,6 +172,8 @@ class Fan:
         row: int = 0,
         meta: dict[str, Any] | None = None,
         attempt: int | None = None,
+        writer: str | None = None,
+        time: datetime | None = None,
     ) -> Stream:
         """Open a stream: whatever is written to it goes to every sink.
 
@@ -189,6 +183,8 @@ class Fan:
             row: The index of the sequence in its batch.
             meta: Anything else that readers should know; must have a JSON form.
             attempt: Which try at this id it is, >= 1 and later than those before; Unix milliseconds unless given.
+            writer: Who produced it, where a stream of another program is published again; this fan unless given.
+            time: When it was opened there; now unless given.
 
         Raises:
             UsageError: A malformed id, an attempt that is not later than those before, meta without a JSON form, or the
@@ -201,8 +197,8 @@ class Fan:
         info = StreamInfo(
             id=id,
             attempt=self._attempts.take(id, attempt),
-            writer=self._writer,
-            time=now(),
+            writer=self._writer if writer is None else well_formed(writer),
+            time=now() if time is None else time,
             # A folder's name may be anything.
             model=None if model is None else well_formed(model),
             row=row,
@@ -214,11 +210,10 @@ class Fan:
         held = weakref.ref(stream)
         with self._lock:
             self._check_usable()
-            # One more than there are lanes: the stream itself, until it has ended.
-            self._accounts[stream] = _Account(len(self._lanes) + 1)
+            self._accounts.open(stream, len(self._lanes))
             for lane in self._lanes:
                 lane.add(stream)
-        stream.on_end(lambda: self._delivered(stream, None))
+        stream.on_end(lambda: self._accounts.settle(stream, None))
         return stream
 
     def streamer(
@@ -256,40 +251,20 @@ class Fan:
 
     def cancel(self, reason: str = "cancelled", *, by: str = "program") -> None:
         """Ask the producers of all open streams to stop; any thread may, also a signal handler."""
-        for stream in list(self._accounts):
+        for stream in self._accounts.streams:
             stream.cancel(reason, by=by)
 
     def observe(self, observer: Observer) -> None:
-        """Call `observer(stream, report)` for each stream when it is finished everywhere, on a thread for observers."""
+        """Call `observer(stream, report)` for each stream when it is finished everywhere, on a thread for observers.
+
+        Also for those that lanes are still at when the fan is closed: they are given up then.
+        """
         self._observers.add(observer)
 
     @property
     def report(self) -> Report:
         """What became of everything so far."""
-        with self._lock:
-            open_streams = [(stream, list(account.deliveries)) for stream, account in self._accounts.items()]
-            finished = tuple(self._finished)
-        running = (self._stream_report(stream, deliveries) for stream, deliveries in open_streams)
-        return Report(tuple(lane.report() for lane in self._lanes), (*finished, *running), self._finished_count)
-
-    def _delivered(self, stream: Stream, delivery: DeliveryReport | None) -> None:
-        """A lane, or the stream itself where there is no delivery, is done with `stream`."""
-        with self._lock:
-            account = self._accounts.get(stream)
-            if account is None:
-                return
-            account.pending -= 1
-            if delivery is not None:
-                account.deliveries.append(delivery)
-            if account.pending:
-                return
-            # At once: a lane that is added from now on has nothing to do with this stream.
-            del self._accounts[stream]
-        report = self._stream_report(stream, account.deliveries)
-        with self._lock:
-            self._finished.append(report)
-            self._finished_count += 1
-        self._observers.tell(stream, report)
+        return Report(tuple(lane.report() for lane in self._lanes), self._accounts.reports(), self._accounts.finished)
 
     def _stream_report(self, stream: Stream, deliveries: Sequence[DeliveryReport]) -> StreamReport:
         end = stream.outcome
@@ -332,8 +307,7 @@ class Fan:
             self.expire(timeout)
         with self._lock:
             self._closed = True
-            left_open = list(self._accounts)
-        for stream in left_open:
+        for stream in self._accounts.streams:
             if stream.cancelled:
                 stream.end()
             else:
@@ -356,6 +330,7 @@ class Fan:
             if lane.join(lambda: self._deadline):
                 self._dispatcher.remove(lane)
         self._dispatcher.stop()
+        self._accounts.close()
         self._observers.close(min(_OBSERVERS_TIMEOUT, max(0.0, self._deadline - monotonic())))
         lifetime.forget(self)
 
@@ -366,8 +341,7 @@ class Fan:
         self._closed = True
         self._dispatcher = Dispatcher()
         self._generations = weakref.WeakSet()
-        streams, self._accounts = list(self._accounts), {}
-        for stream in streams:
+        for stream in self._accounts.disown():
             stream.disown()
 
     def _check_usable(self) -> None:
@@ -405,7 +379,7 @@ class Fan:
             for generation in list(self._generations):
                 generation.wait()
             return
-        for stream in list(self._accounts):
+        for stream in self._accounts.streams:
             stream.__exit__(type(error), error, None)
 
 

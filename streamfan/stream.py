@@ -127,10 +127,15 @@ class Stream:
             raise ValueError(f"finish reason {finish_reason!r} is none of {', '.join(FINISH_REASONS)}")
         self._settle(finish_reason or ("cancelled" if self._cancellations else "stop"), None)
 
-    def fail(self, error: BaseException | str) -> None:
+    def fail(self, error: BaseException | Fault | str) -> None:
         """End the stream with an error; all text so far stays valid, and readers raise `StreamFailed` after it."""
-        kind, message = ("Error", error) if isinstance(error, str) else (type(error).__name__, text_of(error))
-        self._settle("error", Fault(kind, well_formed(message)))
+        match error:
+            case Fault():
+                self._settle("error", error)
+            case str():
+                self._settle("error", Fault("Error", well_formed(error)))
+            case _:
+                self._settle("error", Fault(type(error).__name__, well_formed(text_of(error))))
 
     def _append(self, text: str, token_ids: Sequence[int]) -> None:
         if token_ids:
@@ -315,6 +320,13 @@ class Stream:
         ids = slice(bisect_right(self._id_ends, offset), bisect_right(self._id_ends, end))
         written = self.info.time + timedelta(seconds=self.written_at(end - 1) - self._opened)
         return Chunk(self.info, offset, data, tuple(self._ids[ids]), written)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The text as it was written: a chunk for each write that had some."""
+        offset = 0
+        for end in self._ends[:]:
+            yield self.chunk(offset, bytes(self._data[offset:end]))
+            offset = end
 
     def written_at(self, offset: int) -> float:
         """When the byte at `offset` was written, on the monotonic clock."""

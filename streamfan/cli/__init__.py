@@ -30,6 +30,7 @@ BROKEN_PIPE = 141
 _COMMANDS = {
     "run": "Generate text from PROMPT, live, to stdout and to every --sink.",
     "tail": "Follow a stream from another process; list streams, or stop one.",
+    "replay": "Publish a recording again, to stdout and to every --sink.",
     "sinks": "Show which sinks are installed, or all about one.",
     "check": "Parse, load and connect every configured sink, without loading a model.",
     "schema": "Print the JSON Schema of streamfan.toml, for the sinks that are installed.",

@@ -62,6 +62,12 @@ class RunCommand(click.Command):
 @click.option("--seed", type=int, metavar="N", help="Make sampling repeatable.")
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; repeatable.")
 @click.option("--chat/--no-chat", default=None, help="Put the prompt through the model's chat template.")
+@click.option("--spill-dir", metavar="DIR", help="Keep what a sink was not given, as recordings in this folder.")
+@click.option(
+    "--on-sink-failure",
+    type=click.Choice(["continue", "abort"]),
+    help="Whether to go on when a required sink has failed (default continue).",
+)
 @click.option("-q", "--quiet/--no-quiet", default=None, help="Do not write the text to stdout.")
 @click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for everything.")
 @click.option("--summary", type=click.Choice(get_args(Summary)), help="What each sink was given, on stderr at the end.")

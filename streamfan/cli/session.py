@@ -13,6 +13,7 @@ from dataclasses import replace
 from enum import IntEnum
 from math import inf
 from queue import Empty, SimpleQueue
+from shlex import quote
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ _SIGNAL_DEADLINE = 10.0
 _SOURCE_SHARE = 0.5
 # How long after a signal the end waits for who reads stderr.
 _LAST_WORDS = 1.0
+_REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 # How often the main thread looks whether there is still somebody to generate for.
 _LOOK = 0.1
 
@@ -84,7 +86,7 @@ class Session:
         return code
 
     def _run(self) -> int:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _REASONS:
             # What a shell has a background job ignore stays ignored.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
@@ -109,6 +111,8 @@ class Session:
             self._fan.add(sink.sink, id=sink.id, lane=sink.lane)
         for observer in plugins().observers():
             self._fan.observe(observer)
+        if self._config.spill is not None:
+            self._fan.observe(self._config.spill)
 
     def _work(self) -> None:
         try:
@@ -153,10 +157,11 @@ class Session:
     def _cancel_if_wanted(self) -> None:
         """Ask the source to stop if somebody wants that; on every look, for a stream may have been opened since."""
         if self._signal is not None:
-            reason = "interrupted" if self._signal is signal.SIGINT else "terminated"
-            self._fan.cancel(reason, by=self._signal.name)
+            self._fan.cancel(_REASONS[self._signal], by=self._signal.name)
         elif self._fan.deserted:
             self._fan.cancel("every output was closed", by="streamfan")
+        elif self._config.abort and self._fan.failed:
+            self._fan.cancel(f"sink {self._fan.failed[0]!r} failed", by="streamfan")
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self._signal is not None:
@@ -200,3 +205,7 @@ class Session:
         for sink in report.sinks:
             if sink.failed:
                 console.say(f"{'Error' if sink.required else 'Warning'}: {sink}")
+        for path in self._config.spill.kept.values() if self._config.spill is not None else ():
+            console.say(
+                f"streamfan: what was not delivered is kept; try: streamfan replay {quote(str(path))} --sink ..."
+            )

@@ -24,6 +24,10 @@ class RunOptions(Options):
     seed: int | None = Field(None, ge=0, lt=2**63, description="Makes sampling repeatable.")
     stop: tuple[Text, ...] = Field((), description="Texts that end the stream; they are not part of it.")
     chat: bool = Field(False, description="Put the prompt through the model's chat template.")
+    spill_dir: Text | None = Field(None, description="Keep what a sink was not given, as recordings in this folder.")
+    on_sink_failure: Literal["continue", "abort"] = Field(
+        "continue", description="Whether the generation goes on when a required sink has failed."
+    )
     quiet: bool = Field(False, description="Do not write the text to stdout.")
     summary: Summary | None = Field(
         None, description="How to report on stderr what each sink was given; a table on a terminal unless given."

@@ -14,6 +14,7 @@ from streamfan.config.sinks import Chosen, SinkConfig, choose, configure_sink
 from streamfan.config.source import configure_source
 from streamfan.errors import ConfigError, UsageError
 from streamfan.specs import did_you_mean
+from streamfan.spill import Spill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ class RunConfig:
     Attributes:
         request: What to ask the source for, all but the prompt.
         quiet: Whether stdout was told to stay out.
+        spill: Where text is kept that a sink was not given.
+        abort: Whether to stop the source when a required sink has failed.
     """
 
     sinks: tuple[SinkConfig, ...]
@@ -38,6 +41,8 @@ class RunConfig:
     request: Request
     quiet: bool
     summary: Summary | None
+    spill: Spill | None
+    abort: bool
 
     def request_for(self, prompt: str | None) -> Request:
         """The request with its prompt.
@@ -86,6 +91,8 @@ def configure(
         request=request,
         quiet=run.quiet,
         summary=run.summary,
+        spill=None if run.spill_dir is None else Spill(run.spill_dir),
+        abort=run.on_sink_failure == "abort",
     )
 
 

@@ -1,0 +1,57 @@
+"""`streamfan replay`: publish a recording again."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, get_args
+
+import click
+
+from streamfan.cli import console
+from streamfan.cli.session import Session
+from streamfan.config import Summary, configure
+
+EPILOG = """
+\b
+Examples:
+  streamfan replay story.jsonl
+  streamfan replay story.jsonl --speed 1 --quiet --sink redis
+  streamfan replay spilled/20261120-172331-k3f9-1795195411042.jsonl -q -s https://example.org/hook
+
+\b
+Exit codes: as for streamfan run; 1 also where the recording lacks some of a stream.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("file", metavar="FILE")
+@click.option(
+    "-s", "--sink", "sinks", multiple=True, metavar="[ID=]NAME[:TARGET]", help="Deliver here too; repeatable."
+)
+@click.option(
+    "-o", "--option", "options", multiple=True, metavar="ID.KEY=VALUE", help="Set an option of a sink; repeatable."
+)
+@click.option("--config", metavar="FILE", help="A streamfan.toml; $STREAMFAN_CONFIG unless given.")
+@click.option("--speed", metavar="X", help="1 is the recorded rhythm, 2 twice as fast; all at once unless given.")
+@click.option("-q", "--quiet/--no-quiet", default=None, help="Do not write the text to stdout.")
+@click.option("--spill-dir", metavar="DIR", help="Keep what a sink was not given, as recordings in this folder.")
+@click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for everything.")
+@click.option("--summary", type=click.Choice(get_args(Summary)), help="What each sink was given, on stderr at the end.")
+def replay(
+    file: str,
+    sinks: tuple[str, ...],
+    options: tuple[str, ...],
+    config: str | None,
+    speed: str | None,
+    verbose: int,
+    **flags: Any,
+) -> None:
+    """Publish a recording again, to stdout and to every --sink.
+
+    FILE has one event as JSON on each line, as the file sink writes it with format=jsonl. Streams keep their ids,
+    attempts and offsets. A damaged line is named and left out; a stream that lacks some of its text for that fails.
+    """
+    console.log_to_stderr(verbose)
+    said = (*options, *(() if speed is None else (f"source.speed={speed}",)))
+    configured = configure(sinks=sinks, options=said, config=config, flags={**flags, "source": f"recording:{file}"})
+    sys.exit(Session(configured, configured.request_for(None)).run())

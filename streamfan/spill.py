@@ -1,0 +1,79 @@
+"""Text that a sink was not given, kept in a folder as recordings that can be published again."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamfan.errors import UsageError
+from streamfan.recording import record
+
+if TYPE_CHECKING:
+    from streamfan.report import StreamReport
+    from streamfan.stream import Stream
+
+log = logging.getLogger("streamfan.spill")
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class Spill:
+    """Keeps each stream that some sink was not given completely, whole; to be used as `fan.observe(spill)`.
+
+    Whole, for then any sink can be given it: those that know what they hold go on from there.
+
+    Args:
+        folder: Where recordings go, one file for each stream; made if need be.
+
+    Attributes:
+        kept: The recordings, by the id and attempt of their streams.
+
+    Raises:
+        UsageError: The folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.kept: dict[tuple[str, int], Path] = {}
+        self._folder = Path(folder)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"the folder {str(folder)!r} cannot be made: {error.strerror}") from None
+        if not os.access(self._folder, os.W_OK | os.X_OK):
+            raise UsageError(f"the folder {str(folder)!r} cannot be written to")
+
+    def __call__(self, stream: Stream, report: StreamReport) -> None:
+        """Keep `stream` if a sink lacks some of it."""
+        lacking = [delivery.sink for delivery in report.deliveries if delivery.error is not None or delivery.lost]
+        if not lacking:
+            return
+        path = self._folder / f"{stream.id}-{stream.attempt}.jsonl"
+        names = ", ".join(map(repr, lacking))
+        try:
+            self._write(path, stream)
+        except OSError as error:
+            log.error(  # noqa: TRY400 - nobody needs to know where in here
+                "what sink %s lacks of stream %r could not be kept in %r: %s",
+                names,
+                stream.id,
+                str(path),
+                error.strerror,
+            )
+        else:
+            self.kept[stream.id, stream.attempt] = path
+            log.info("what sink %s lacks of stream %r is kept in %r", names, stream.id, str(path))
+
+    def _write(self, path: Path, stream: Stream) -> None:
+        # Private, as other files with generated text are.
+        descriptor = os.open(path, _FLAGS, 0o600)
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+                file.writelines(record(stream))
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            # Half a recording would be taken for a whole one.
+            path.unlink(missing_ok=True)
+            raise
