@@ -1,4 +1,4 @@
-"""A TCP proxy for tests that loses what it is told to lose.
+"""A TCP proxy for tests that loses, cuts and delays what it is told to.
 
 with FaultProxy(server.port) as proxy:
     sink = RedisSink(proxy.url)
@@ -14,8 +14,33 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
+
+
+class _Flow:
+    """What goes one way, over all connections."""
+
+    def __init__(self) -> None:
+        self.carried = 0
+        self.cuts = 0
+        self._lock = threading.Lock()
+        self._left: int | None = None
+
+    def cut_after(self, count: int) -> None:
+        with self._lock:
+            self._left = count
+
+    def admit(self, data: bytes) -> tuple[bytes, bool]:
+        """What of `data` goes on, and whether the connection is cut then."""
+        with self._lock:
+            cut = self._left is not None and len(data) >= self._left
+            if self._left is not None:
+                data = data[: self._left]
+                self._left = None if cut else self._left - len(data)
+            self.carried += len(data)
+            self.cuts += cut
+            return data, cut
 
 
 class FaultProxy:
@@ -34,29 +59,45 @@ class FaultProxy:
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.accepted = 0
         self._lock = threading.Lock()
-        self._sockets: list[socket.socket] = []
+        self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
+        self._requests, self._replies = _Flow(), _Flow()
         self._losing: int | None = None
-        self._passing: int | None = None
-        self._pace = 65536
+        self._lost = 0
         self._silent = False
         self.kept_back = threading.Event()
         self._flowing = threading.Event()
         self._flowing.set()
+        self._timers: list[threading.Timer] = []
+        self._pause, self._size = 0.0, 65536
+        self._ending = threading.Event()
+
+    @property
+    def struck(self) -> int:
+        """How many replies were lost, and connections cut after so many bytes."""
+        return self._lost + self._requests.cuts + self._replies.cuts
+
+    @property
+    def requests(self) -> int:
+        """Bytes that have gone to the server."""
+        return self._requests.carried
+
+    @property
+    def replies(self) -> int:
+        """Bytes that have come from the server."""
+        return self._replies.carried
 
     def lose_reply(self, after: int = 0) -> None:
         """Swallow what the server sends next, after `after` more such answers, and cut that connection."""
         with self._lock:
             self._losing = after
 
-    def cut_request(self, after: int) -> None:
-        """Cut a connection when `after` more bytes have been carried to the server."""
-        with self._lock:
-            self._passing = after
-
-    def trickle(self) -> None:
-        """Carry one byte at a time, in both directions."""
-        self._pace = 1
+    def cut_after(self, *, requests: int | None = None, replies: int | None = None) -> None:
+        """Let exactly so many bytes more go to the server, or come from it, and then cut the connection; once."""
+        if requests is not None:
+            self._requests.cut_after(requests)
+        if replies is not None:
+            self._replies.cut_after(replies)
 
     def silence(self) -> None:
         """Accept and read, and let no answer through any more."""
@@ -66,13 +107,23 @@ class FaultProxy:
         """Let answers through again; those that were not are lost."""
         self._silent = False
 
-    def stall(self) -> None:
-        """Hold back everything, in both directions, until `resume`; connections are still accepted."""
+    def stall(self, seconds: float | None = None) -> None:
+        """Hold back everything, in both directions, until `resume` or for so long; connections are still accepted."""
         self._flowing.clear()
+        if seconds is not None:
+            self._timers.append(timer := threading.Timer(seconds, self.resume))
+            timer.start()
 
     def resume(self) -> None:
         """Let everything go on, and what was held back arrive: late, also from those who have hung up meanwhile."""
         self._flowing.set()
+
+    def slow_down(self, seconds: float = 0.0, size: int = 65536) -> None:
+        """Let everything go in pieces of at most `size` bytes, each after a pause of `seconds`: a delay, or a trickle.
+
+        Called without arguments it ends that.
+        """
+        self._pause, self._size = seconds, size
 
     def lead_to(self, port: int) -> None:
         """Lead new connections to another server."""
@@ -81,8 +132,7 @@ class FaultProxy:
     def cut(self) -> None:
         """Cut every connection there is."""
         with self._lock:
-            for end in self._sockets:
-                _shut(end)
+            _shut(*self._sockets)
 
     def __enter__(self) -> Self:
         self._run(self._accept)
@@ -91,19 +141,22 @@ class FaultProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._ending.set()
         self.resume()
         _shut(self._listener)
         self._threads[0].join()
         self.cut()
-        for thread in self._threads:
+        for thread in (*self._threads, *self._timers):
             thread.join()
-        for end in (self._listener, *self._sockets):
-            end.close()
+        self._listener.close()
 
-    def _run(self, target: Callable[..., None], *arguments: socket.socket) -> None:
+    def _run(self, target: Callable[..., None], *arguments: socket.socket) -> threading.Thread:
         thread = threading.Thread(target=target, args=arguments, daemon=True)
         self._threads.append(thread)
         thread.start()
+        return thread
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -118,46 +171,59 @@ class FaultProxy:
         except OSError:
             client.close()
             return
+        for end in (client, server):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
-            self._sockets += [client, server]
-        self._run(self._carry_requests, client, server)
-        self._run(self._carry_replies, server, client)
+            self._sockets |= {client, server}
+        self._run(self._serve, client, server)
 
-    def _carry_requests(self, client: socket.socket, server: socket.socket) -> None:
+    def _serve(self, client: socket.socket, server: socket.socket) -> None:
+        replies = self._run(self._carry_replies, server, client)
         with suppress(OSError):
-            while data := client.recv(self._pace):
-                self._flowing.wait()
-                passing = self._passes(len(data))
-                server.sendall(data[:passing])
-                if passing < len(data):
-                    break
+            for data in self._pieces(client, self._requests):
+                server.sendall(data)
         _shut(client, server)
+        replies.join()
+        with self._lock:
+            self._sockets -= {client, server}
+        client.close()
+        server.close()
 
     def _carry_replies(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
-            while (data := server.recv(self._pace)) and not self._loses():
-                self._flowing.wait()
+            for data in self._pieces(server, self._replies):
+                if self._loses():
+                    break
                 if self._silent:
                     self.kept_back.set()
                 else:
                     client.sendall(data)
         _shut(client, server)
 
-    def _passes(self, size: int) -> int:
-        """How many of this many bytes are carried."""
-        with self._lock:
-            if self._passing is None:
-                return size
-            passing = min(size, self._passing)
-            self._passing = self._passing - size if self._passing >= size else None
-            return passing
+    def _pieces(self, source: socket.socket, flow: _Flow) -> Iterator[bytes]:
+        """What comes from `source` and goes on, when it is time to; ends where the connection is to be cut."""
+        while data := source.recv(65536):
+            size = self._size
+            for first in range(0, len(data), size):
+                if self._pause:
+                    self._ending.wait(self._pause)
+                self._flowing.wait()
+                piece, cut = flow.admit(data[first : first + size])
+                if piece:
+                    yield piece
+                if cut:
+                    return
 
     def _loses(self) -> bool:
         with self._lock:
             if self._losing is None:
                 return False
-            self._losing = self._losing - 1 if self._losing else None
-            return self._losing is None
+            if self._losing:
+                self._losing -= 1
+                return False
+            self._losing = None
+            self._lost += 1
+            return True
 
 
 def _shut(*ends: socket.socket) -> None:

@@ -66,7 +66,7 @@ def test_a_connection_cut_at_any_byte_of_a_command_costs_nothing(
 
     for after in count():
         _, chunk = chunks(stream, text, f"{after} ")
-        proxy.cut_request(after)
+        proxy.cut_after(requests=after)
         with suppress(Retryable):
             sink.write(chunk)
             uncut = True
@@ -82,7 +82,7 @@ def test_a_connection_cut_at_any_byte_of_a_command_costs_nothing(
 
 
 def test_bytes_that_come_one_by_one_arrive(proxy: FaultProxy, any_server: RedisServer, make: Make) -> None:
-    proxy.trickle()
+    proxy.slow_down(size=1)
 
     deliver(make(proxy.url), "Once ", "upon ", "a time")
 
