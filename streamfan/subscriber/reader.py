@@ -75,6 +75,9 @@ class Reader:
     def take_page(self, entries: Sequence[tuple[EntryId, bytes]], *, last: bool) -> None:
         """What the log holds from `next_id` on; `last` where it holds no more now."""
         for id, data in entries:
+            if self.mailbox.full:
+                # What is left of the page is read again; a page may be many times as much as there is room for.
+                break
             if id.attempt > self.position.attempt:
                 self._restart(id.attempt)
             elif self.phase is Phase.CATCHING_UP:
