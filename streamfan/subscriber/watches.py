@@ -34,6 +34,8 @@ log = logging.getLogger("streamfan.subscriber")
 _BATCH = 64
 # How often it is found out which streams are to be looked at.
 _SCAN = 0.05
+# A server that takes longer for an answer was away.
+_PROMPT = 1.0
 
 
 class Watches:
@@ -56,6 +58,8 @@ class Watches:
         # Those with a reader that needs the log now.
         self._busy: set[Watch] = set()
         self._scan_at = 0.0
+        # When an answer has come that was long in coming: meanwhile there was no contact.
+        self._slow_at = 0.0
 
     def __bool__(self) -> bool:
         return bool(self._by_stream)
@@ -157,7 +161,7 @@ class Watches:
         ]
         for connection, batch in self._batches(turns):
             commands = (_question(watch.names, reader) for watch, reader in batch)
-            answers = connection.answers(*commands)
+            answers = self._ask(connection, *commands)
             for (watch, reader), answer in zip(batch, answers, strict=True):
                 self._take(watch, reader, answer)
         for watch in {watch for watch, _ in turns}:
@@ -189,9 +193,9 @@ class Watches:
         due = [watch for watch in self._by_stream.values() if watch.heard and watch.look_at <= now]
         for connection, batch in self._batches([(watch, None) for watch in due]):
             questions = [question for watch, _ in batch for question in history.look(watch.names)]
-            answers = connection.answers(*questions)
+            answers = self._ask(connection, *questions)
             for number, (watch, _) in enumerate(batch):
-                self._see(watch, answers[number * 4 : number * 4 + 4], contact)
+                self._see(watch, answers[number * 4 : number * 4 + 4], max(contact, self._slow_at))
         soonest = min((watch.look_at for watch in self._by_stream.values()), default=now + _SCAN)
         self._scan_at = max(monotonic() + _SCAN, soonest)
 
@@ -207,6 +211,13 @@ class Watches:
             watch.look_at = 0.0
         self._busy.add(watch)
         self._tidy(watch)
+
+    def _ask(self, connection: Connection, *commands: history.Command) -> list[Any]:
+        asked = monotonic()
+        answers = connection.answers(*commands)
+        if monotonic() - asked > _PROMPT:
+            self._slow_at = monotonic()
+        return answers
 
     def _batches(self, turns: Iterable[tuple[Watch, T]]) -> Iterator[tuple[Connection, list[tuple[Watch, T]]]]:
         """The same, by the connection that leads to each log, and not too many at once."""
