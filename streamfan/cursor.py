@@ -15,12 +15,11 @@ from streamfan.boundary import next_piece
 from streamfan.errors import text_of
 from streamfan.report import DeliveryReport
 from streamfan.retry import Backoff
-from streamfan.sink import Delivery
+from streamfan.sink import Delivery, Sink
 
 if TYPE_CHECKING:
     from streamfan.events import Chunk, End
     from streamfan.options import LaneOptions
-    from streamfan.sink import Sink
     from streamfan.stream import Stream
 
 
@@ -58,6 +57,8 @@ class Cursor:
         self.beat_at = inf
         self._sink = sink
         self._options = options
+        # Whether any text may be delivered that is not too large, and what is too large is counted in its own bytes.
+        self._plain = options.boundary == "chunk" and type(sink).size is Sink.size
         self._backoff = Backoff(options.max_elapsed)
         self._retry_at = 0.0
         self._opened = False
@@ -136,6 +137,9 @@ class Cursor:
         waiting = stream.length - self.offset
         data = stream.read(self.offset, options.max_bytes)
         full = len(data) < waiting
+        if self._plain and not full:
+            # What nearly every sink is given nearly always, without a look at its characters.
+            return stream.chunk(self.offset, data)
         patient = options.boundary == "all" and not ended
         piece = (
             ""
