@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 _CLOSING_SHARE = 0.2
 _LONGEST_CLOSING = 1.0
 _OBSERVERS_TIMEOUT = 30.0
+# What they have at least, for one of them may keep what a sink that took all the time was not given.
+_OBSERVERS_LEAST = 0.5
 _SIGNAL_DEADLINE = 10.0
 
 
@@ -331,7 +333,7 @@ class Fan:
                 self._dispatcher.remove(lane)
         self._dispatcher.stop()
         self._accounts.close()
-        self._observers.close(min(_OBSERVERS_TIMEOUT, max(0.0, self._deadline - monotonic())))
+        self._observers.close(min(_OBSERVERS_TIMEOUT, max(_OBSERVERS_LEAST, self._deadline - monotonic())))
         lifetime.forget(self)
 
     def disown(self) -> None:

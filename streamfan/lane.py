@@ -245,7 +245,10 @@ class Lane:
         self._abandoned = True
         self.expire(now)
         what = f"{call.method}() has not returned after {now - call.started:.1f} s" if call else "not finished in time"
-        self._fault(SinkTimeout(what))
+        self._fault(timeout := SinkTimeout(what))
+        for cursor in self._cursors:
+            # No more than a note: the cursor is the lane's own, whose call may still return.
+            cursor.error = cursor.error or timeout
         self._note_state()
 
     # What happens on the lane's thread

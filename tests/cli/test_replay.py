@@ -1,0 +1,108 @@
+"""`streamfan replay`, `--spill-dir` and `--on-sink-failure`, as somebody at a shell meets them."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamfan.events import End, Text, decode
+from tests.support.command import Shell
+
+BAD = ("-s", "bad=file:/dev/full", "-o", "bad.lane.max_elapsed=0.1")
+
+
+def test_recording_is_published_again_with_the_same_ids_and_offsets(shell: Shell) -> None:
+    shell.stdin("héllo ☕", "-q", "-s", "file:a.jsonl", "-o", "file.format=jsonl")
+
+    done = shell.run("replay", "a.jsonl", "-s", "b=file:b.jsonl", "-o", "b.format=jsonl", "-s", "file:c.txt")
+
+    assert (done.code, done.stdout, done.stderr) == (0, "héllo ☕".encode(), "")
+    first, second = ([decode(line) for line in shell.file(name).splitlines()] for name in ("a.jsonl", "b.jsonl"))
+    assert first[0] == second[0]
+    assert [e.text for e in second if isinstance(e, Text)] == ["héllo ☕"]
+    assert isinstance(first[-1], End)
+    assert isinstance(second[-1], End)
+    assert (first[-1].sha256, first[-1].offset) == (second[-1].sha256, second[-1].offset)
+    assert shell.file("c.txt") == "héllo ☕"
+
+
+def test_what_a_sink_was_not_given_is_kept_and_can_be_sent_later(shell: Shell) -> None:
+    done = shell.stdin("kept text", "-q", *BAD, "--spill-dir", "spilled")
+    (path,) = (shell.folder / "spilled").iterdir()
+    later = shell.run("replay", str(path), "-q", "-s", "file:later.txt")
+
+    assert done.code == 3
+    assert f"streamfan replay spilled/{path.name}" in done.stderr
+    assert (later.code, shell.file("later.txt")) == (0, "kept text")
+
+
+def test_nothing_is_kept_where_everything_was_delivered(shell: Shell) -> None:
+    done = shell.stdin("text", "-q", "-s", "file:a.txt", "--spill-dir", "spilled")
+
+    assert done.code == 0
+    assert not list((shell.folder / "spilled").iterdir())
+
+
+def test_folder_for_what_is_kept_is_looked_at_before_anything_begins(shell: Shell) -> None:
+    (shell.folder / "taken").write_text("")
+
+    done = shell.stdin("text", "-q", "-s", "file:a.txt", "--spill-dir", "taken")
+
+    assert done.code == 2
+    assert "'taken' cannot be made" in done.stderr
+    assert not (shell.folder / "a.txt").exists()
+
+
+@pytest.mark.parametrize(("wanted", "reason"), [("abort", "cancelled"), ("continue", "stop")])
+def test_generation_is_stopped_by_a_failed_sink_only_where_that_is_wanted(
+    shell: Shell, wanted: str, reason: str
+) -> None:
+    shell.install_source(
+        "patient",
+        f"""
+        def run(self, fan, request):
+            with fan.open() as stream:
+                stream.write("text")
+                stopped = threading.Event()
+                stream.on_cancel(stopped.set)
+                stopped.wait({20 if wanted == "abort" else 1})
+        """,
+    )
+
+    done = shell.run(
+        "run", "--source", "patient", "-q", *BAD, "-s", "file:a.txt", "--on-sink-failure", wanted, "--summary", "json"
+    )
+
+    assert done.code == 3
+    (stream,) = done.summary["streams"]
+    assert stream["finish_reason"] == reason
+    assert shell.file("a.txt") == "text"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nothing.jsonl",), "'nothing.jsonl' cannot be read: No such file or directory"),
+        (("a.jsonl", "--speed", "fast"), "speed"),
+        (("a.jsonl", "--speed", "-1"), "speed"),
+        (("a.jsonl", "-q"), "nothing would be given the text"),
+    ],
+)
+def test_what_makes_no_sense_is_usage(shell: Shell, arguments: tuple[str, ...], said: str) -> None:
+    shell.stdin("text", "-q", "-s", "file:a.jsonl", "-o", "file.format=jsonl")
+
+    done = shell.run("replay", *arguments)
+
+    assert (done.code, done.stdout) == (2, b"")
+    assert said in done.stderr
+
+
+def test_torn_recording_is_told_and_exits_with_1(shell: Shell) -> None:
+    shell.stdin("text", "-q", "-s", "file:a.jsonl", "-o", "file.format=jsonl")
+    data = (shell.folder / "a.jsonl").read_bytes()
+    (shell.folder / "torn.jsonl").write_bytes(data[: data.rindex(b'"type":"end"')])
+
+    done = shell.run("replay", "torn.jsonl")
+
+    assert (done.code, done.stdout) == (1, b"text")
+    assert "torn.jsonl, line 3 was left out: " in done.stderr
+    assert "ends before the stream does" in done.stderr

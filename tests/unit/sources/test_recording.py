@@ -1,0 +1,190 @@
+"""A recording comes out as it went in, and what is wrong with it is told."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamfan.errors import SourceError, UsageError
+from streamfan.events import Cancellation, Chunk, End, Fault, Start, Text, encode
+from streamfan.fan import Fan
+from streamfan.source import Request
+from streamfan.sources.recording import RecordingOptions, RecordingSource
+from tests.support.deliveries import chunks, ending
+from tests.support.sinks import MemorySink
+from tests.support.streams import info
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from streamfan.events import Event, FinishReason, StreamInfo
+    from streamfan.report import Report
+
+
+def events_of(stream: StreamInfo, *texts: str) -> list[Event]:
+    return [Start.of(stream), *map(Text.of, chunks(stream, *texts)), ending(stream, "".join(texts))]
+
+
+def write(path: Path, events: Sequence[Event | bytes]) -> str:
+    path.write_bytes(b"".join((e if isinstance(e, bytes) else encode(e)) + b"\n" for e in events))
+    return str(path)
+
+
+def play(path: str, sink: MemorySink, speed: float = 0.0) -> Report:
+    source = RecordingSource(path, RecordingOptions(speed=speed))
+    with Fan(sink) as fan:
+        source.load(Request())
+        source.run(fan, Request())
+    return fan.report
+
+
+def test_stream_has_the_identity_that_it_had(tmp_path: Path) -> None:
+    stream = replace(info("story"), model="m", row=3, meta={"a": [1]})
+    sink = MemorySink()
+
+    report = play(write(tmp_path / "r", events_of(stream, "héllo ", "☕")), sink)
+
+    (opened,) = {chunk.stream.id: chunk.stream for chunk in sink.chunks}.values()
+    assert replace(opened, on_cancel=None) == replace(stream, on_cancel=None)
+    assert (sink.text(), report.streams[0].finish_reason) == ("héllo ☕", "stop")
+    assert report.streams[0].sha256 == ending(stream, "héllo ☕").sha256
+
+
+def test_interleaved_streams_come_out_whole(tmp_path: Path) -> None:
+    first, second = events_of(info("a"), "1", "2"), events_of(info("b"), "x", "y")
+
+    report = play(write(tmp_path / "r", [e for pair in zip(first, second, strict=True) for e in pair]), MemorySink())
+
+    assert {(stream.id, stream.bytes, stream.finish_reason) for stream in report.streams} == {
+        ("a", 2, "stop"),
+        ("b", 2, "stop"),
+    }
+
+
+@pytest.mark.parametrize("outcome", ["length", "cancelled", "error"])
+def test_stream_ends_as_it_ended(tmp_path: Path, outcome: FinishReason) -> None:
+    stream = info()
+    end = replace(
+        ending(stream, "a"),
+        finish_reason=outcome,
+        cancel=Cancellation("enough", "alice") if outcome == "cancelled" else None,
+        error=Fault("OSError", "gone") if outcome == "error" else None,
+    )
+    sink = MemorySink()
+
+    play(write(tmp_path / "r", [Start.of(stream), Text.of(chunks(stream, "a")[0]), end]), sink)
+
+    (got,) = sink.ends
+    assert (got.finish_reason, got.cancel, got.error) == (outcome, end.cancel, end.error)
+
+
+def test_damaged_line_is_named_and_what_follows_a_hole_is_not_published(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = info()
+    events: list[Event | bytes] = [*events_of(stream, "one ", "two ", "three")]
+    events[2] = b'{"v":1,"type":"te'
+    sink = MemorySink()
+
+    report = play(write(tmp_path / "r", events), sink)
+
+    assert sink.text() == "one "
+    assert report.streams[0].error is not None
+    assert "lacks its text from byte 4 to byte 8 (line 4)" in report.streams[0].error
+    assert [record.levelno for record in caplog.records if ", line 3 was left out: " in record.getMessage()] == [
+        logging.WARNING
+    ]
+
+
+def test_repeated_and_overlapping_pieces_are_published_once(tmp_path: Path) -> None:
+    stream = info()
+    one, two = chunks(stream, "añ", "b")
+    whole = Text.of(Chunk(stream, 0, "añb".encode()))
+    sink = MemorySink()
+
+    play(write(tmp_path / "r", [Start.of(stream), Text.of(one), Text.of(one), whole, ending(stream, "añb")]), sink)
+
+    assert sink.text() == "añb"
+    assert two.end == 4
+
+
+def test_recording_that_breaks_off_fails_its_stream_and_keeps_the_text(tmp_path: Path) -> None:
+    stream = info()
+    sink = MemorySink()
+
+    report = play(write(tmp_path / "r", events_of(stream, "kept")[:-1]), sink)
+
+    assert sink.text() == "kept"
+    assert "ends before the stream does" in str(report.streams[0].error)
+
+
+def test_attempt_that_is_there_twice_is_published_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stream = info()
+    sink = MemorySink()
+
+    play(write(tmp_path / "r", [*events_of(stream, "once"), *events_of(stream, "once")]), sink)
+
+    assert sink.text() == "once"
+    assert not caplog.records
+
+
+def test_rhythm_is_kept_at_the_speed_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    pauses: list[float] = []
+
+    class Stop:
+        def set(self) -> None: ...
+
+        def wait(self, seconds: float) -> None:
+            pauses.append(round(seconds, 3))
+            clock[0] += seconds
+
+    monkeypatch.setattr("streamfan.sources.recording.threading", SimpleNamespace(Event=Stop))
+    monkeypatch.setattr("streamfan.sources.recording.monotonic", lambda: clock[0])
+    stream = info()
+    first, second = chunks(stream, "a", "b")
+    events: list[Event] = [
+        Start.of(stream),
+        replace(Text.of(first), time=stream.time + timedelta(seconds=2)),
+        replace(Text.of(second), time=stream.time + timedelta(seconds=6)),
+        replace(ending(stream, "ab"), time=stream.time + timedelta(seconds=7)),
+    ]
+
+    play(write(tmp_path / "r", events), MemorySink(), speed=2)
+
+    assert pauses == [0, 1, 2, 0.5]
+
+
+def test_cancelling_ends_a_recording_early(tmp_path: Path) -> None:
+    stream = info()
+    events = events_of(stream, *"abc")
+    timed = [event for event in events if isinstance(event, Text | End)]
+    late = [replace(event, time=stream.time + timedelta(hours=n)) for n, event in enumerate(timed)]
+
+    class Cancelling(MemorySink):
+        def write(self, chunk: Chunk) -> None:
+            super().write(chunk)
+            chunk.stream.cancel("enough", by="test")
+
+    sink = Cancelling()
+    # The first piece comes at once, the next one would in an hour.
+    report = play(write(tmp_path / "r", [events[0], *late]), sink, speed=1)
+
+    assert (sink.text(), report.streams[0].finish_reason) == ("a", "cancelled")
+
+
+def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+
+    with pytest.raises(SourceError, match="has no stream in it"):
+        play(str(tmp_path / "empty"), MemorySink())
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        play(str(tmp_path / "nothing"), MemorySink())
+    with pytest.raises(UsageError, match="needs a file"):
+        RecordingSource()

@@ -1,0 +1,112 @@
+"""What a sink was not given is kept, as a recording that can be published again."""
+
+from __future__ import annotations
+
+import logging
+import stat
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamfan.errors import UsageError
+from streamfan.fan import Fan
+from streamfan.options import LaneOptions
+from streamfan.recording import lines, record
+from streamfan.sources.recording import RecordingSource
+from streamfan.spill import Spill
+from tests.support.sinks import FailingSink, MemorySink, always
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streamfan.events import Chunk
+
+
+def replayed(path: Path) -> tuple[str, list[tuple[int, ...]]]:
+    """The text that a sink is given when the recording is published, and its token ids."""
+    sink = MemorySink()
+    source = RecordingSource(str(path))
+    with Fan(sink) as fan:
+        from streamfan.source import Request
+
+        source.load(Request())
+        source.run(fan, Request())
+    return sink.text(), [chunk.token_ids for chunk in sink.chunks]
+
+
+def test_stream_that_a_sink_failed_is_kept_whole_and_the_others_are_not(tmp_path: Path) -> None:
+    spill = Spill(tmp_path / "spill")
+    with Fan(MemorySink()) as fan:
+        fan.observe(spill)
+        with fan.open("fine") as stream:
+            stream.write("all is well")
+    with Fan(MemorySink(), FailingSink(always("write", ValueError("refused")))) as fan:
+        fan.observe(spill)
+        with fan.open("lost", attempt=9**15) as stream:
+            stream.write("héllo ", [1])
+            stream.write("wörld", [2, 3])
+
+    assert [path.name for path in (tmp_path / "spill").iterdir()] == [f"lost-{9**15}.jsonl"]
+    (path,) = spill.kept.values()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert replayed(path) == ("héllo wörld", [(1, 2, 3)])
+
+
+def test_stream_of_a_sink_that_hangs_is_kept_when_the_fan_is_closed(tmp_path: Path) -> None:
+    released = threading.Event()
+
+    class Hung(MemorySink):
+        def write(self, chunk: Chunk) -> None:
+            released.wait()
+
+    spill = Spill(tmp_path)
+    fan = Fan(close_timeout=0.2)
+    fan.add(Hung(), lane=LaneOptions(call_timeout=0.1))
+    fan.observe(spill)
+    with fan.open("s") as stream:
+        stream.write("text")
+    fan.close()
+    released.set()
+
+    (path,) = spill.kept.values()
+    assert replayed(path)[0] == "text"
+
+
+def test_recording_keeps_pieces_ids_and_the_end(tmp_path: Path) -> None:
+    with Fan(MemorySink()) as fan, fan.open("s", model="m", meta={"a": 1}) as stream:
+        stream.write("", [7])
+        stream.write("a", [8])
+        stream.write("bc", [])
+        stream.write("", [9])
+
+    events = [line.event for line in lines(record(stream))]
+
+    assert [type(event).__name__ for event in events] == ["Start", "Text", "Text", "End"]
+    assert [getattr(event, "token_ids", None) for event in events] == [None, (7, 8), (), (9,)]
+
+
+def test_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(UsageError, match="cannot be made"):
+        Spill(tmp_path / "file" / "folder")
+
+
+def test_recording_that_cannot_be_written_is_told_and_leaves_nothing_half(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("streamfan.spill.os.fsync", full)
+    spill = Spill(tmp_path)
+    with Fan(FailingSink(always("write", ValueError("refused")))) as fan:
+        fan.observe(spill)
+        with fan.open() as stream:
+            stream.write("text")
+
+    assert not list(tmp_path.iterdir())
+    assert not spill.kept
+    (told,) = [record for record in caplog.records if record.name == "streamfan.spill"]
+    assert (told.levelno, "No space left" in told.getMessage()) == (logging.ERROR, True)
