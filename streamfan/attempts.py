@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from time import time_ns
@@ -10,8 +11,8 @@ from streamfan.errors import UsageError
 
 # How many ids at most are remembered; the one that was opened longest ago is forgotten.
 _REMEMBERED = 16_384
-# What a signed 64-bit integer holds; those who keep attempts in a database have no more.
-_LAST = 2**63 - 1
+# What a number in JSON holds everywhere: readers in other languages have floats for it.
+_LAST = 2**53 - 1
 
 _latest = 0
 _lock = threading.Lock()
@@ -62,3 +63,13 @@ class Attempts:
             if len(self._latest) > _REMEMBERED:
                 self._latest.popitem(last=False)
         return attempt
+
+
+def _renew() -> None:
+    """In a forked child: the lock may have been held by a thread that the child does not have."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)

@@ -1,8 +1,8 @@
 """The one clock of a fan: it wakes whoever wants the text that has been written.
 
 A publisher leaves a note and goes on; it wakes the dispatcher only if somebody wants the text sooner than that would
-look anyway, or else that somebody, if it is the only one. So it wakes one thread at most, and what it pays does not
-depend on how many lanes and readers there are.
+look anyway, or else that somebody, if it is the only one. So it wakes two threads at most, and what it pays does
+not depend on how many lanes and readers there are.
 """
 
 from __future__ import annotations
@@ -136,14 +136,15 @@ class Dispatcher:
         self._news = True
         now = monotonic()
         before, self._noted = self._noted, now
+        first = self._first
         if urgent:
             self._urgent = True
             self._bell.ring()
-        elif self._first is None or now - before < _FAST:
+        elif first is None or now - before < _FAST:
             if now + self._eager < self._next_look:
                 self._bell.ring()
         else:
-            self._first.wake()
+            first.wake()
             if now + self._patient < self._next_look:
                 self._bell.ring()
 
@@ -171,9 +172,10 @@ class Dispatcher:
                 slot.due = now + slot.consumer.linger
             if urgent or slot.due <= now:
                 slot.due = inf
-                slot.consumer.wake()
+                self._call(slot.consumer.wake)
             next_look = min(next_look, slot.due)
-            slot.consumer.check()
+            # It may log, and what a log's handler does is nobody's to say.
+            self._call(slot.consumer.check)
         while self._calls:
             for callback in self._calls.popleft():
                 self._call(callback)
@@ -184,7 +186,8 @@ class Dispatcher:
             callback()
         except BaseException as error:  # foreign code: without this thread every reader would wait for ever
             leave_child(self._process, error)
-            log.exception("a callback failed: %r", callback)
+            with suppress(Exception):
+                log.exception("a callback failed: %r", callback)
         else:
             leave_child(self._process)
 

@@ -360,8 +360,7 @@ class Fan:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end_streams(error)
-        self.close()
+        self._leave(error)
 
     async def __aenter__(self) -> Self:
         return self
@@ -369,9 +368,24 @@ class Fan:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end_streams(error)
-        # In a thread: draining may take long, and readers of this loop want to see the end.
-        await asyncio.to_thread(self.close)
+        # In a thread: generating and draining may take long, and readers of this loop want to see the end.
+        leaving = asyncio.create_task(asyncio.to_thread(self._leave, error))
+        try:
+            await asyncio.shield(leaving)
+        except asyncio.CancelledError:
+            self.cancel("interrupted", by="task")
+            await leaving
+            raise
+
+    def _leave(self, error: BaseException | None) -> None:
+        try:
+            self._end_streams(error)
+        except KeyboardInterrupt:
+            self.cancel("interrupted", by="keyboard")
+            self.expire(_SIGNAL_DEADLINE)
+            raise
+        finally:
+            self.close()
 
     def _end_streams(self, error: BaseException | None) -> None:
         """The block of this fan is left: what it has started ends, or streams that are open know why they end."""

@@ -6,13 +6,13 @@ import atexit
 import os
 import secrets
 import threading
-from itertools import count
 from time import gmtime, strftime
 from typing import Protocol
 from weakref import WeakSet
 
 # No vowels that make words, no letters that look like digits.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_TAIL = 8
 _EXIT_TIMEOUT = 5.0
 
 
@@ -31,13 +31,15 @@ class Closable(Protocol):
 
 _fans: WeakSet[Closable] = WeakSet()
 _lock = threading.Lock()
-_numbers = count(secrets.randbelow(len(_ALPHABET) ** 4))
 
 
 def next_id() -> str:
-    """A stream id that sorts by time and reads well; unique in this process for a million streams a second."""
-    number = next(_numbers)
-    tail = "".join(_ALPHABET[number // len(_ALPHABET) ** place % len(_ALPHABET)] for place in (3, 2, 1, 0))
+    """A stream id that sorts by time and reads well, and that nobody else has: 40 of its bits are random.
+
+    Random and not counted: of two programs that share a Redis, or two children of one process, each would take the
+    other's streams over.
+    """
+    tail = "".join(secrets.choice(_ALPHABET) for _ in range(_TAIL))
     return f"{strftime('%Y%m%d-%H%M%S', gmtime())}-{tail}"
 
 

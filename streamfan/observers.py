@@ -25,6 +25,7 @@ class Observers:
     """Whoever wants to know of finished streams, in the order of their finishing."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._observers: list[Observer] = []
         self._process = os.getpid()
         self._finished: SimpleQueue[tuple[Stream, StreamReport] | None] = SimpleQueue()
@@ -33,9 +34,10 @@ class Observers:
 
     def add(self, observer: Observer) -> None:
         """Tell `observer` of every stream that finishes from now on."""
-        self._observers.append(observer)
-        if self._thread.ident is None:
-            self._thread.start()
+        with self._lock:
+            self._observers.append(observer)
+            if self._thread.ident is None:
+                self._thread.start()
 
     def tell(self, stream: Stream, report: StreamReport) -> None:
         """Say that `stream` is finished; returns at once."""

@@ -7,6 +7,7 @@ so what a plugin does at import, and whether it can be imported at all, concerns
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
@@ -202,6 +203,16 @@ class Plugins:
 def plugins() -> Plugins:
     """The plugins of this process."""
     return Plugins()
+
+
+def _renew() -> None:
+    """In a forked child: the lock may have been held by a thread that the child does not have."""
+    if plugins.cache_info().currsize:
+        plugins()._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 def _group(kind: Kind) -> str:

@@ -283,8 +283,13 @@ class Stream:
                 return
             else:
                 news = asyncio.Event()
-                self._when_past(position, partial(_set, asyncio.get_running_loop(), news))
-                await news.wait()
+                tell = partial(_set, asyncio.get_running_loop(), news)
+                self._when_past(position, tell)
+                try:
+                    await news.wait()
+                finally:
+                    # Whoever waits for a while only, again and again, must not be remembered each time.
+                    self._forget(tell)
 
     def on_end(self, callback: Callable[[], object]) -> None:
         """Have `callback` called once when the stream has its outcome, by the fan's own thread; it must not block."""
@@ -300,6 +305,10 @@ class Stream:
                 self._waiting.append(callback)
                 return
         callback()
+
+    def _forget(self, callback: Callable[[], object]) -> None:
+        with self._lock, suppress(ValueError):
+            self._waiting.remove(callback)
 
     def __iter__(self) -> Iterator[str]:
         return self.follow()

@@ -291,6 +291,76 @@ except KeyboardInterrupt:
     assert process.returncode == 0
 
 
+def test_program_that_is_interrupted_while_it_leaves_the_fan_keeps_the_text_so_far() -> None:
+    program = """
+import json, signal, threading
+from streamfan import Fan
+from tests.support.scripted import Script, encode, model, tokenizer
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+cancelled = threading.Event()
+ends = []
+
+def at(count):
+    if count == 3:
+        print("ready", flush=True)
+        cancelled.wait(30)
+
+script = [Script(encode("one two three four" * 9), at=at)]
+try:
+    with Fan() as fan:
+        fan.add(lambda text, end: ends.append(text))
+        generation = fan.start(model(), tokenizer(), "The fox", logits_processor=script, max_new_tokens=60)
+        generation.streams[0].on_cancel(cancelled.set)
+except KeyboardInterrupt:
+    stream = generation.streams[0]
+    print(json.dumps([stream.finish_reason, stream.text == "".join(ends), fan.report.sinks[0].complete]))
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+
+    assert ready == "ready\n"
+    assert json.loads(output) == ["cancelled", True, 1]
+
+
+async def test_leaving_a_fan_asynchronously_does_not_hold_up_the_event_loop() -> None:
+    gate = threading.Event()
+
+    async with Fan() as fan:
+        start(fan, TEXT, at=lambda count: wait_for(gate) if count == 3 else None)
+        # While the block waits for the generation; never, if that held up the loop.
+        asyncio.get_running_loop().call_soon(gate.set)
+
+    assert gate.is_set()
+
+
+async def test_task_that_is_cancelled_while_it_leaves_a_fan_cancels_the_generation() -> None:
+    reached, cancelled = threading.Event(), threading.Event()
+    streams = []
+
+    def at(count: int) -> None:
+        if count == 3:
+            reached.set()
+            wait_for(cancelled)
+
+    async def leave() -> None:
+        async with Fan() as fan:
+            generation = start(fan, TEXT, at=at)
+            streams.extend(generation.streams)
+            streams[0].on_cancel(cancelled.set)
+
+    task = asyncio.create_task(leave())
+    await asyncio.to_thread(wait_for, reached)
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert streams[0].finish_reason == "cancelled"
+
+
 # Failing
 
 

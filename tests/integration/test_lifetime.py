@@ -269,3 +269,44 @@ def test_fork_while_another_thread_writes_does_not_lock_up_the_child(tmp_path: P
     )
 
     assert done.stdout == "done\n", done.stderr
+
+
+def test_children_of_one_process_never_choose_the_same_id() -> None:
+    done = run(
+        """
+        for _ in range(3):
+            if os.fork() == 0:
+                with Fan() as fan, fan.open() as stream:
+                    os.write(1, stream.id.rpartition("-")[2].encode() + b"\\n")
+                os._exit(0)
+        for _ in range(3):
+            os.wait()
+        """
+    )
+
+    assert len(set(done.stdout.split())) == 3
+
+
+@pytest.mark.parametrize("lock", ["streamfan.plugins.plugins()._lock", "streamfan.attempts._lock"])
+def test_lock_that_another_thread_holds_at_a_fork_does_not_hold_up_the_child(lock: str) -> None:
+    done = run(
+        f"""
+        import streamfan.attempts, streamfan.plugins
+        held = threading.Event()
+        def hold():
+            with {lock}:
+                held.set()
+                threading.Event().wait()
+        threading.Thread(target=hold, daemon=True).start()
+        held.wait()
+        child = os.fork()
+        if child == 0:
+            with Fan("file:/dev/null") as fan, fan.open() as stream:
+                stream.write("text")
+            os._exit(len(fan.report.failures))
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        os._exit(0)
+        """
+    )
+
+    assert done.stdout == "0\n"

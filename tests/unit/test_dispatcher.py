@@ -227,6 +227,28 @@ def test_call_is_made_soon_and_once() -> None:
         assert calls == ["first"]
 
 
+def test_consumer_that_raises_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Raising(Sleeper):
+        def wake(self) -> None:
+            raise SystemExit(3)
+
+        def check(self) -> None:
+            raise ValueError("a log's handler, say")
+
+    def raising(*_: object) -> None:
+        raise OSError("and so does the one that would tell of it")
+
+    monkeypatch.setattr("streamfan.dispatcher.log.exception", raising)
+    with dispatching() as dispatcher:
+        called = threading.Event()
+        dispatcher.add(Raising(0.0))
+        dispatcher.notify(urgent=True)
+
+        dispatcher.call_soon(called.set)
+
+        wait_for(called)
+
+
 @pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, KeyboardInterrupt])
 def test_call_that_raises_does_not_end_the_thread(error: type[BaseException]) -> None:
     def fail() -> None:

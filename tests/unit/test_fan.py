@@ -265,7 +265,9 @@ def test_generated_ids_sort_by_time_and_are_unique() -> None:
                 ids.append(stream.id)
 
     assert len(set(ids)) == 200
-    assert all(re.fullmatch(r"\d{8}-\d{6}-[0-9a-z]{4}", id) for id in ids)
+    assert all(re.fullmatch(r"\d{8}-\d{6}-[0-9a-z]{8}", id) for id in ids)
+    seconds = [id.rpartition("-")[0] for id in ids]
+    assert seconds == sorted(seconds)
 
 
 def test_fan_that_is_closed_opens_nothing() -> None:

@@ -442,3 +442,14 @@ def test_disowned_stream_has_failed_and_its_readers_do_not_wait() -> None:
 
     with pytest.raises(StreamFailed, match="parent process"):
         "".join(stream)
+
+
+async def test_reader_that_waits_in_vain_again_and_again_is_remembered_once() -> None:
+    stream = silent_stream()
+
+    for _ in range(20):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await anext(stream.afollow())
+
+    assert not stream._waiting
