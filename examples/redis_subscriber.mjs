@@ -12,13 +12,30 @@ import { createClient } from "redis";
 const PAGE = 100;
 const QUIET = 2; // seconds of silence after which the log is read again
 const INBOX = 1000; // messages kept while the log is read; the log has the others, too
+const PATIENCE = 30; // seconds without an answer after which Redis counts as gone
 
 const [stream, url = process.env.REDIS_URL ?? "redis://localhost:6379/0"] = process.argv.slice(2);
+if (!stream || stream.startsWith("-")) {
+  console.error("usage: node redis_subscriber.mjs STREAM [URL]");
+  process.exit(2);
+}
 const key = `streamfan:{${stream}}`;
 const client = createClient({ url });
 const listener = client.duplicate();
-// Both come back by themselves, and so do subscriptions; what was missed meanwhile is in the log.
-for (const each of [client, listener]) each.on("error", () => {});
+// Both come back by themselves, and so do subscriptions; what was missed meanwhile is in the log. But not for ever.
+let away = null;
+for (const each of [client, listener]) {
+  each.on("error", (error) => {
+    away ??= setTimeout(() => {
+      console.error(`\nRedis is gone after ${position} bytes: ${error.message || error.code}`);
+      process.exit(1);
+    }, PATIENCE * 1000);
+  });
+  each.on("ready", () => {
+    clearTimeout(away);
+    away = null;
+  });
+}
 
 let attempt;
 let position = 0;
