@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import threading
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
     from streamfan.observers import Observer
     from streamfan.streamer.specials import TokenIds
+
+log = logging.getLogger("streamfan.fan")
 
 # A part of any deadline is kept for closing files and connections.
 _CLOSING_SHARE = 0.2
@@ -213,6 +216,7 @@ class Fan:
             for lane in self._lanes:
                 lane.add(stream)
         stream.on_end(lambda: self._accounts.settle(stream, None))
+        log.info("stream %r begins", id)
         return stream
 
     def streamer(

@@ -76,7 +76,7 @@ def run(
 ) -> None:
     """Generate text from PROMPT, live, to stdout and to every --sink.
 
-    PROMPT is read from standard input if it is left out or -.
+    PROMPT is read from standard input if it is -, or left out where that is no terminal.
     """
     console.log_to_stderr(verbose)
     configured = configure(sinks=sinks, options=options, config=config, flags=flags)
@@ -99,6 +99,8 @@ def _prompt(given: str | None, configured: RunConfig) -> str | None:
 
 
 def _read_prompt() -> str:
+    if sys.stdin.isatty():
+        console.say("streamfan: type the prompt; Ctrl-D on a line of its own ends it")
     try:
         text = sys.stdin.buffer.read().decode()
     except OSError as error:

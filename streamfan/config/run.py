@@ -13,6 +13,7 @@ from streamfan.config.settings import Layer, Setting, Settings, below, from_envi
 from streamfan.config.sinks import Chosen, SinkConfig, choose, configure_sink
 from streamfan.config.source import configure_source
 from streamfan.errors import ConfigError, UsageError
+from streamfan.plugins import plugins
 from streamfan.specs import did_you_mean
 from streamfan.spill import Spill
 
@@ -130,5 +131,12 @@ def _refuse_strangers(arguments: Settings, chosen: Sequence[Chosen]) -> None:
         if path[0] not in known:
             raise ConfigError(
                 f"there is no sink {path[0]!r} here ({setting.origin}){did_you_mean(path[0], known)}\n"
-                f"Try: one of {', '.join(sorted(known))}"
+                f"Try: {_instead(path[0], chosen)}"
             )
+
+
+def _instead(id: str, chosen: Sequence[Chosen]) -> str:
+    """What to do about an option of a sink that was not asked for."""
+    if any(listing.name == id for listing in plugins().installed("sink")):
+        return f"--sink {id}"
+    return f"-o ID.KEY=VALUE with one of {', '.join(sorted(it.id for it in chosen))}, or with run or source"
