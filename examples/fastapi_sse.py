@@ -58,7 +58,7 @@ class Place(NamedTuple):
     @classmethod
     def parse(cls, id: str) -> Place:
         """The place that an event's id is; the start for anything else."""
-        match = re.fullmatch(r"(\d+)-(\d+)", id, re.ASCII)
+        match = re.fullmatch(r"(\d{1,16})-(\d{1,16})", id, re.ASCII)
         return cls(int(match[1]), int(match[2])) if match else cls()
 
     def __str__(self) -> str:

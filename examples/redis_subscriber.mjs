@@ -42,6 +42,16 @@ let position = 0;
 let end = null;
 const hash = createHash("sha256");
 
+// The event that a message is; null for anything else, for anybody may publish on a channel.
+function parsed(message) {
+  try {
+    const event = JSON.parse(message);
+    return event?.stream === stream ? event : null;
+  } catch {
+    return null;
+  }
+}
+
 // Takes what is new of an event; false if something is missing before it.
 function take(event) {
   if (event.v !== 1) throw new Error(`version ${event.v} is not known`);
@@ -99,7 +109,7 @@ async function follow() {
     }
     if (inbox.length) {
       quiet = 0;
-      for (const message of inbox.splice(0)) if (!take(JSON.parse(message))) await catchUp();
+      for (const event of inbox.splice(0).map(parsed)) if (event && !take(event)) await catchUp();
     } else if ((await catchUp()) || (await client.exists(`${key}:lease`))) {
       quiet = 0;
     } else if ((quiet += QUIET) > (await leaseTime())) {

@@ -13,7 +13,7 @@ import click
 
 from streamfan import embedded
 from streamfan.cli import console
-from streamfan.errors import ConfigError, Permanent
+from streamfan.errors import ConfigError, Permanent, StreamfanError
 
 if TYPE_CHECKING:
     from streamfan.embedded import Embedded
@@ -94,8 +94,11 @@ def _stop_on_signals() -> SimpleQueue[None]:
 def _hand_over(line: str) -> None:
     """Write all that stdout is to get, and end it; whether anybody takes it is not the server's concern."""
     # Not through Python's buffer, which would be flushed once more at the end.
-    with suppress(BrokenPipeError):
-        os.write(1, line.encode())
+    try:
+        with suppress(BrokenPipeError):
+            os.write(1, line.encode())
+    except OSError as error:
+        raise StreamfanError(f"standard output cannot be written to: {error.strerror}") from None
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.close(nothing)
