@@ -21,7 +21,8 @@ class SinkContract(TextTests, StreamTests, RetryTests, FailureTests, PackageTest
             def received(self, tmp_path):
                 return lambda stream: (tmp_path / stream.id).read_text()
 
-    `sink` is a function that makes one more sink for the same destination; the kit connects and disconnects it.
+    `sink` is a function that makes one more sink for the same destination, and does nothing else; the kit connects and
+    disconnects it.
     `received` is a function of a `StreamInfo` that gives what the destination holds of it, and waits for what is still
     on its way: the text, or where offsets are kept a list of `(offset, text)` or of events, in the order they came and
     repeated ones included. It is called only for streams that were opened.

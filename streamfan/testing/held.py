@@ -26,12 +26,14 @@ class Held:
     """What a destination holds of one attempt at a stream.
 
     Attributes:
-        text: All of it; a piece that was repeated as it was counts once.
-        pieces: As they came, repeated ones included; None where the destination keeps the text alone.
+        text: All of it, as it came.
+        distinct: The same, but a piece that was repeated as it was counts once.
+        pieces: As they came; None where the destination keeps the text alone.
         ends: The end events; empty where the destination keeps none.
     """
 
     text: str
+    distinct: str
     pieces: tuple[Piece, ...] | None = None
     ends: tuple[End, ...] = ()
 
@@ -39,11 +41,15 @@ class Held:
     def of(cls, received: str | Iterable[Record], stream: StreamInfo) -> Held:
         """What `received` says; events of other streams and attempts do not count."""
         if isinstance(received, str):
-            return cls(received)
+            return cls(received, received)
         records = [each for each in received if isinstance(each, tuple) or _is_of(each, stream)]
         found = [_piece(each) for each in records if isinstance(each, tuple | Text)]
-        text = "".join(piece for _, piece in dict.fromkeys(found))
-        return cls(text, tuple(found), tuple(each for each in records if isinstance(each, End)))
+        return cls(
+            "".join(text for _, text in found),
+            "".join(text for _, text in dict.fromkeys(found)),
+            tuple(found),
+            tuple(each for each in records if isinstance(each, End)),
+        )
 
     def read(self) -> str:
         """The text by the rule of the wire format: what is there already is dropped, a gap breaks a promise."""

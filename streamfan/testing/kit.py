@@ -146,11 +146,11 @@ class Kit:
             broken(f"it was to be delivered {delivery}, and was not: {run.failure}", delivery)
         held.check_pieces(delivery)
         allowed = possible_texts(run) if delivery is Delivery.AT_MOST_ONCE else {run.text}
-        if held.text not in allowed:
+        if held.distinct not in allowed:
             hint = ""
             if held.pieces is None and delivery is Delivery.AT_LEAST_ONCE:
                 hint = "; if a reader can tell what was repeated, received() has to give offsets too: (offset, text)"
-            broken(f"{difference(run.text, held.text)}{hint}", delivery)
+            broken(f"{difference(run.text, held.distinct)}{hint}", delivery)
 
 
 def possible_texts(run: Run) -> set[str]:

@@ -36,14 +36,14 @@ class PackageTests(Suite):
             kit.make()
 
         if events:
-            broken(f"the constructor did I/O: {', '.join(events)}", Sink)
+            broken(f"the constructor did I/O: {', '.join(events)}", Sink, about="constructor")
 
     def test_no_client_library_is_imported_before_connect(self, kit: Kit) -> None:
         """Whoever has the plugin installed, or only names the sink, does not pay for its library."""
         early = sorted(imported_early(kit.make()) - self.light_imports)
 
         if early:
-            broken(f"{', '.join(early)} was imported before connect(); import it there", Sink)
+            broken(f"{', '.join(early)} was imported before connect(); import it there", Sink, about="constructor")
 
     def test_every_option_is_described(self, kit: Kit) -> None:
         """`streamfan sinks NAME` has something to say about each."""
@@ -64,9 +64,14 @@ class PackageTests(Suite):
                     f"{name!r} is not found: {error}\nIn pyproject.toml, and then installed again:\n"
                     f'[project.entry-points."streamfan.sinks"]\n{name} = "{made.__module__}"',
                     streamfan_sinks,
+                    about="the name that was asked for",
                 )
             if found is not made:
-                broken(f"{name!r} leads to {found!r}, not to {made!r}", streamfan_sinks)
+                broken(
+                    f"{name!r} leads to {found!r}, not to {made!r}",
+                    streamfan_sinks,
+                    about="the name that was asked for",
+                )
 
     def test_label_shows_no_secret(self, kit: Kit) -> None:
         """What reports show of the target holds no password, neither from the URL nor from the options."""

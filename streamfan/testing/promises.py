@@ -14,16 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def broken(what: str, contract: Any, cause: BaseException | None = None) -> NoReturn:
+def broken(what: str, contract: Any, cause: BaseException | None = None, *, about: str = "") -> NoReturn:
     """Fail the test.
 
     Args:
         what: What the sink did.
         contract: What promises otherwise: a method or class of `streamfan`, or a `Delivery`.
         cause: The sink's own error, to be shown with its traceback.
+        about: Words of the paragraph that says so; the first one unless given.
     """
     __tracebackhide__ = True
-    raise pytest.fail.Exception(f"broken promise: {what}\n{_said(contract)}", pytrace=cause is not None) from cause
+    message = f"broken promise: {what}\n{_said(contract, about)}"
+    raise pytest.fail.Exception(message, pytrace=cause is not None) from cause
 
 
 @contextmanager
@@ -41,10 +43,11 @@ def promised(what: str, contract: Any) -> Iterator[None]:
         broken(f"{what} raised {error!r}", contract, error)
 
 
-def _said(contract: Any) -> str:
+def _said(contract: Any, about: str) -> str:
     if isinstance(contract, Delivery):
         return f"The contract, streamfan.sink.Delivery.{contract.name}: {contract}"
     if isinstance(contract, property):
         contract = contract.fget
-    first, _, _ = (inspect.getdoc(contract) or "").partition("\n\n")
-    return f"The contract, {contract.__module__}.{contract.__qualname__}: {' '.join(first.split())}"
+    paragraphs = [" ".join(each.split()) for each in (inspect.getdoc(contract) or "").split("\n\n")]
+    said = next(paragraph for paragraph in paragraphs if about in paragraph)
+    return f"The contract, {contract.__module__}.{contract.__qualname__}: {said}"

@@ -63,7 +63,7 @@ class StreamTests(Suite):
         sink, again = kit.connected(), replace(stream, attempt=next_attempt())
         held = kit.open(sink, again)
         if held:
-            broken(f"open() of an attempt that is new returned {held}", Sink.open)
+            broken(f"open() of an attempt that is new returned {held}", Sink.open, about="an older one")
         for chunk in chunks(again, *_SECOND):
             kit.write(sink, chunk)
         kit.close(sink, again, "".join(_SECOND))

@@ -30,7 +30,7 @@ class TextTests(Suite):
         run = kit.publish(Witness(kit.make()), *_WORDS, lane=LaneOptions(), model=None)
 
         if run.failure is not None:
-            broken(f"a fan could not deliver {run.text!r}: {run.failure}", Sink)
+            broken(f"a fan could not deliver {run.text!r}: {run.failure}", Sink.write)
         kit.check(run.stream, run.text)
 
     def test_text_is_there_when_write_returns(self, kit: Kit) -> None:
