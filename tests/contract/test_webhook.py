@@ -8,7 +8,8 @@ import pytest
 
 from streamfan.events import decode
 from streamfan.sinks.webhook import WebhookOptions, WebhookSink
-from streamfan.testing import LoseReply, MakeSink, Received, SinkContract
+from streamfan.testing import LoseReply, MakeSink, Received
+from tests.support.losses import LossyContract
 from tests.support.receiver import Receiver, hang_up
 from tests.support.webhooks import KEY
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class TestWebhook(SinkContract):
+class TestWebhook(LossyContract):
     """Every request is signed."""
 
     @pytest.fixture

@@ -140,6 +140,18 @@ class Dropping(Shelf):
             super().write(chunk)
 
 
+class Stuttering(Shelf):
+    """Says its fiftieth chunk twice."""
+
+    name = "stuttering"
+    breaks = "test_text_arrives_in_order_and_without_gaps"
+
+    def write(self, chunk: Chunk) -> None:
+        super().write(chunk)
+        if len(self.there.of(chunk.stream)) == 50:
+            super().write(chunk)
+
+
 class Presuming(Shelf):
     """Takes it that every model has a name."""
 
@@ -637,6 +649,7 @@ BROKEN: tuple[type[Shelf], ...] = (
     SingleMinded,
     Smiling,
     Strict,
+    Stuttering,
     Sulking,
     Talkative,
     Terminated,
