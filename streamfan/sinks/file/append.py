@@ -115,7 +115,7 @@ class AppendFile:
 
     def _open(self) -> Handle:
         # Also of a file that was there: whoever made it may have been killed before its name was on the disk.
-        self._name_synced = False
+        self._name_synced: bool = False
         return Handle.open(self.location, permissions=self._permissions, shared=self.shared, reads=self._reads)
 
     def _begin(self, *, empty: bool) -> None:
