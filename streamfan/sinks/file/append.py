@@ -48,6 +48,7 @@ class AppendFile:
         # Looking at the end needs reading, which a file that is emptied need not allow.
         self._reads = not empty
         self._unsynced = ""
+        self._name_synced = False
         self._at_line_start = True
         self._handle = self._open()
         try:
@@ -115,7 +116,7 @@ class AppendFile:
 
     def _open(self) -> Handle:
         # Also of a file that was there: whoever made it may have been killed before its name was on the disk.
-        self._name_synced: bool = False
+        self._name_synced = False
         return Handle.open(self.location, permissions=self._permissions, shared=self.shared, reads=self._reads)
 
     def _begin(self, *, empty: bool) -> None:

@@ -6,6 +6,7 @@ import os
 import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ def test_disk_has_the_file_before_it_has_its_name(monkeypatch: pytest.MonkeyPatc
         really_sync(descriptor)
         steps.append("directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else f"file {names()}")
 
-    def rename(*arguments: str, **directories: int | None) -> None:
+    def rename(*arguments: str, **directories: Any) -> None:
         really_replace(*arguments, **directories)
         steps.append("renamed")
 
@@ -136,7 +137,7 @@ def test_name_that_cannot_be_given_now_is_given_later(monkeypatch: pytest.Monkey
     end = ending(stream)
     really = os.replace
 
-    def no_room(*arguments: str, **directories: int | None) -> None:
+    def no_room(*arguments: str, **directories: Any) -> None:
         monkeypatch.setattr("os.replace", really)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,7 +78,7 @@ def test_file_that_goes_on_where_the_last_text_has_ended_is_refused_at_the_end()
 
 @pytest.mark.parametrize("change", [{"finish_reason": "cancelled"}, {"complete": False}])
 @pytest.mark.parametrize("target", ["s.txt", "{stream}.txt"])
-def test_text_that_was_cut_short_has_not_come_to_what_is_there(target: str, change: dict[str, object]) -> None:
+def test_text_that_was_cut_short_has_not_come_to_what_is_there(target: str, change: dict[str, Any]) -> None:
     Path("s.txt").write_text("Hello wörld")
     sink = connected(target, RESUME)
     (chunk,) = chunks(info("s"), "Hello")
