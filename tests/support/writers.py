@@ -12,7 +12,7 @@ from tests.support.deliveries import ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from multiprocessing.synchronize import Event
+    from multiprocessing.synchronize import Barrier, Event
     from typing import Any
 
 STREAM = StreamInfo(id="s", attempt=7, writer="w", time=TIME)
@@ -54,7 +54,7 @@ def write(path: str, options: dict[str, Any], length: int, seed: int, begun: Eve
     sink.disconnect()
 
 
-def write_texts(path: str, options: dict[str, Any], id: str, texts: Sequence[str], begun: Event) -> None:
+def write_texts(path: str, options: dict[str, Any], id: str, texts: Sequence[str], begun: Barrier) -> None:
     """Write a stream of these chunks when all have begun."""
     sink = FileSink(path, FileOptions.model_validate(options))
     sink.connect()

@@ -69,7 +69,7 @@ class Handle:
         """
         if self.regular:
             release(self.file, self.descriptor)
-            # A program that was started meanwhile may have the file open too, and would keep it locked.
+            # A program that is just being started has the file open too, and would keep it locked.
             unlock(self.descriptor)
         try:
             os.close(self.descriptor)

@@ -93,8 +93,6 @@ class SharedFile(AppendFile):
             return True
         if self._rotation is None or not self._rotation.due(self._handle.size, size, self._born):
             return False
-        if self._fsync != "never":
-            self.sync()
         self._rotation.rename(self.location)
         return True
 

@@ -15,19 +15,18 @@ if TYPE_CHECKING:
 
 LARGEST = 20_000
 OPTIONS = {"format": "jsonl", "rotate_bytes": LARGEST, "gzip": True}
-TEXTS = [f"{number:05}" for number in range(400)]
+TEXTS = [f"{number:05}" for number in range(800)]
 IDS = ["a", "b", "c"]
 
 
 def test_programs_that_rotate_one_file_lose_no_event(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    begun = context.Event()
+    begun = context.Barrier(len(IDS))
     arguments = [(str(tmp_path / "a.jsonl"), OPTIONS, id, TEXTS, begun) for id in IDS]
     processes = [context.Process(target=writers.write_texts, args=each) for each in arguments]
 
     for process in processes:
         process.start()
-    begun.set()
     for process in processes:
         process.join(50)
 

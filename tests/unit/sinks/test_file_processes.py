@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from streamfan.errors import Permanent
 from streamfan.sinks.file import FileOptions
 from tests.support.deliveries import chunks
-from tests.support.files import JSONL, connected, events_of, text_of
+from tests.support.files import JSONL, connected, events_of, text_of, written
 from tests.support.streams import info
 
 pytestmark = pytest.mark.usefixtures("directory")
@@ -84,6 +86,41 @@ def test_file_is_free_when_its_program_has_closed_it() -> None:
 
     assert other_program_is_told(FileOptions()) == ""
     assert text_of("a.out") == "text"
+
+
+def test_file_is_free_also_where_a_program_that_was_started_has_it_open() -> None:
+    sink = connected("a.out")
+    sink.open(info("ours"))
+    status = Path("a.out").stat()
+    (inherited,) = [os.dup(number) for number in descriptors_of(status.st_ino)]
+    sink.disconnect()
+
+    told = other_program_is_told(FileOptions())
+    os.close(inherited)
+
+    assert told == ""
+
+
+def descriptors_of(inode: int) -> list[int]:
+    found = []
+    for path in Path("/dev/fd").iterdir():
+        with suppress(OSError):
+            found += [int(path.name)] * (os.fstat(int(path.name)).st_ino == inode)
+    return found
+
+
+def test_what_was_renamed_between_opening_and_locking_is_not_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("a.out").write_text("whole")
+
+    def lock(descriptor: int) -> None:
+        if not Path("published.out").exists():
+            # As the other program does that has held the lock until now.
+            Path("a.out").rename("published.out")
+
+    monkeypatch.setattr("streamfan.sinks.file.handle.lock", lock)
+    written("a.out", "text")
+
+    assert (text_of("published.out"), text_of("a.out")) == ("whole", "text")
 
 
 def test_programs_share_a_file_of_events() -> None:
