@@ -21,12 +21,10 @@ _LARGEST = 0o777
 
 def _octal(value: Any) -> Any:
     """Permissions as octal text, from such text or from a number."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = f"{value:04o}"
-    if not isinstance(value, str):
+    if isinstance(value, bool) or not isinstance(value, int | str):
         return value
     try:
-        mode = int(value, 8)
+        mode = int(value, 8) if isinstance(value, str) else value
     except ValueError:
         mode = -1
     if not 0 <= mode <= _LARGEST:

@@ -56,7 +56,7 @@ def test_permissions_are_octal(given: object) -> None:
     ("given", "why"),
     [
         # What TOML makes of permissions without quotes is a number to the base of ten.
-        (640, "not permissions: '1200', expected octal digits in quotes, such as '0640'"),
+        (640, "not permissions: 640, expected octal digits in quotes, such as '0640'"),
         ("rw-r-----", "not permissions: 'rw-r-----'"),
         ("-600", "not permissions"),
         ("4755", "not permissions"),
