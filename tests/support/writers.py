@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import TYPE_CHECKING
 
 from streamfan.events import Chunk, StreamInfo
@@ -48,7 +49,10 @@ def write(path: str, options: dict[str, Any], length: int, seed: int, begun: Eve
     text = random_text(length)
     begun.set()
     sink.open(STREAM)
-    for chunk in pieces(text, random_sizes(seed)):
+    for number, chunk in enumerate(pieces(text, random_sizes(seed))):
+        if number % 20 == 0:
+            # Or whoever waits for a moment to kill this would come too late.
+            time.sleep(0.001)
         sink.write(chunk)
     sink.close(STREAM, ending(STREAM, text))
     sink.disconnect()

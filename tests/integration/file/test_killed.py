@@ -6,6 +6,7 @@ import multiprocessing
 import random
 import signal
 from functools import cache
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -32,19 +33,28 @@ def context() -> ForkServerContext:
     return made
 
 
-def run(path: Path, kind: str, seed: int, *, kill_after: float | None = None) -> float:
-    """Let a process write the stream, to its end or until it is killed; returns for how many seconds it has written."""
+def run(path: Path, kind: str, seed: int, *, kill_at: float = inf, kill_after: float = 0.0) -> None:
+    """Let a process write the stream, to its end or until it is killed.
+
+    Args:
+        kill_at: How many bytes the file has then, at least.
+        kill_after: Seconds to wait then.
+    """
     begun, options = context().Event(), {"mode": "resume", "format": kind}
     process = context().Process(target=writers.write, args=(str(path), options, LENGTH[kind], seed, begun))
     process.start()
     assert begun.wait(DEADLINE)
-    started = monotonic()
-    process.join(DEADLINE if kill_after is None else kill_after)
-    seconds = monotonic() - started
+    deadline = monotonic() + DEADLINE
+    while size(path) < kill_at < inf and process.is_alive():
+        assert monotonic() < deadline
+    process.join(DEADLINE if kill_at == inf else kill_after)
     process.kill()
     process.join()
-    assert process.exitcode in ({0} if kill_after is None else {0, -signal.SIGKILL})
-    return seconds
+    assert process.exitcode in ({0} if kill_at == inf else {0, -signal.SIGKILL})
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def check(data: bytes, text: str, kind: str, *, whole: bool = False) -> None:
@@ -68,19 +78,18 @@ def text_of_events(data: bytes, *, whole: bool) -> bytes:
 @pytest.mark.parametrize("kind", ["text", "jsonl"])
 def test_nothing_is_lost_and_nothing_doubled_by_fifty_kills(tmp_path: Path, kind: str) -> None:
     path, text = tmp_path / "a.out", writers.random_text(LENGTH[kind])
-    seconds = run(path, kind, 0)
-    size = path.stat().st_size
+    run(path, kind, 0)
+    whole = size(path)
     path.unlink()
     chance = random.Random(kind)
     in_the_middle = 0
 
     for seed in range(1, KILLS + 1):
-        run(path, kind, seed, kill_after=chance.uniform(0, seconds))
-        data = path.read_bytes() if path.exists() else b""
-        in_the_middle += 0 < len(data) < 0.9 * size
-        check(data, text, kind)
+        run(path, kind, seed, kill_at=chance.uniform(0, whole), kill_after=chance.choice((0.0, chance.random() / 100)))
+        in_the_middle += 0 < size(path) < 0.95 * whole
+        check(path.read_bytes() if path.exists() else b"", text, kind)
         # Otherwise the next process goes on with what this one has left, and is killed as well.
-        if chance.random() < 0.3 or seed == KILLS:
+        if chance.random() < 0.5 or seed == KILLS:
             run(path, kind, -seed)
             check(path.read_bytes(), text, kind, whole=True)
             path.unlink()
