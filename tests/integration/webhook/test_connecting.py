@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamfan.errors import Permanent, SpecError
+from streamfan.errors import Permanent
 from streamfan.sinks.webhook import WebhookSink
 from tests.support.chunks import STREAM, chunks
 from tests.support.receiver import CERTIFICATE, Receiver, hang_up
@@ -35,17 +35,12 @@ def test_unknown_host_is_a_connection_error(make: Make) -> None:
         make("http://nowhere.invalid/")
 
 
-def test_host_that_no_name_can_be_is_a_wrong_specification(make: Make) -> None:
-    with pytest.raises(SpecError, match="has a host that cannot be read"):
-        make("https://☃.example/")
-
-
 def test_server_that_does_not_greet_is_a_timeout(make: Make) -> None:
     # The kernel accepts for it, and nobody reads.
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
 
-        with pytest.raises(TimeoutError, match=r"did not answer within 0\.2 s"):
+        with pytest.raises(TimeoutError, match=r"no connection within 0\.2 s"):
             make(f"https://localhost:{port}/", timeout=0.2)
 
 
@@ -94,7 +89,7 @@ def test_tls_receiver_is_asked_for_by_its_name(make: Make) -> None:
 
 def test_untrusted_certificate_is_permanent_and_found_at_connect(make: Make) -> None:
     with Receiver(tls=True) as receiver:
-        with pytest.raises(Permanent, match=r"certificate of 'localhost' is not trusted: self-signed.*SSL_CERT_FILE"):
+        with pytest.raises(Permanent, match=r"certificate of 'localhost' is not trusted: self-signed.*option ca_file"):
             make(receiver.url)
 
         assert receiver.posted == ()

@@ -51,6 +51,12 @@ def test_every_option_is_described() -> None:
         ("https://example.com:eighty/", "cannot be read"),
         ("https://[::1/", "cannot be read"),
         ("https://example..com/", "cannot be read"),
+        ("https://☃.example/", "cannot be read"),
+        ("https://256.1.1.1/", "cannot be read"),
+        ("https://[::1.2]/", "cannot be read"),
+        ("https://[v1.x]/", "cannot be read"),
+        ("https://example.com/\udcff", "cannot be read"),
+        ("https://example.com/" + "a" * 20_000, "is longer than"),
         (f"https://{'a' * 64}.com/", "cannot be read"),
         ("https://example.com/#part", "fragment"),
         ("https://example.com/a b", "white space"),
@@ -171,6 +177,7 @@ def test_missing_httpx2_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_missing_standardwebhooks_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "streamfan.sinks.webhook.signing", raising=False)
     monkeypatch.setitem(sys.modules, "standardwebhooks", None)
     sink = WebhookSink(URL, WebhookOptions.model_validate({"secret": KEY}))
 
@@ -270,12 +277,12 @@ def test_redirect_says_where_to_without_the_query() -> None:
     ],
 )
 def test_retry_after_is_read_or_ignored(header: str | None, seconds: float | None) -> None:
-    assert wait_asked_for(header) == seconds
+    assert wait_asked_for({} if header is None else {"retry-after": header}) == seconds
 
 
 @given(st.one_of(st.text(max_size=60), st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ [-+]?\w+")))
 def test_no_retry_after_is_an_error_or_a_wait_without_end(header: str) -> None:
-    wait = wait_asked_for(header)
+    wait = wait_asked_for({"retry-after": header})
 
     assert wait is None or 0 <= wait <= LONGEST_WAIT
 
@@ -283,7 +290,26 @@ def test_no_retry_after_is_an_error_or_a_wait_without_end(header: str) -> None:
 def test_retry_after_with_a_date_is_the_time_left_until_then() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=30), usegmt=True)
 
-    wait = wait_asked_for(date)
+    wait = wait_asked_for({"retry-after": date})
+
+    assert wait is not None
+    assert 0 < wait <= 1800
+
+
+@pytest.mark.parametrize("wrong_by", [timedelta(days=-400), timedelta(seconds=-90), timedelta(hours=5)])
+def test_retry_after_does_not_depend_on_the_receivers_clock(wrong_by: timedelta) -> None:
+    there = datetime.now(UTC) + wrong_by
+    until = format_datetime(there + timedelta(seconds=60), usegmt=True)
+
+    wait = wait_asked_for({"retry-after": until, "date": format_datetime(there, usegmt=True)})
+
+    assert wait == 60.0
+
+
+def test_date_that_cannot_be_read_leaves_our_own_clock() -> None:
+    until = format_datetime(datetime.now(UTC) + timedelta(minutes=30), usegmt=True)
+
+    wait = wait_asked_for({"retry-after": until, "date": "yesterday"})
 
     assert wait is not None
     assert 0 < wait <= 1800
