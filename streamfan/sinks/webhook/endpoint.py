@@ -7,20 +7,20 @@ proxies and retries are left out by not being there.
 
 from __future__ import annotations
 
-import ssl
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import httpcore2
 import httpx2
 
-from streamfan.errors import ConfigError, Permanent
+from streamfan.errors import ConfigError
 from streamfan.sinks.webhook.answers import Answer
 from streamfan.sinks.webhook.network import CheckedBackend, Deadline
 from streamfan.sinks.webhook.tls import trusting
 from streamfan.sinks.webhook.urls import refused
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable, Iterator, Mapping
 
     from streamfan.sinks.webhook.options import WebhookOptions
@@ -30,8 +30,6 @@ _EXCERPT = 2 * 1024
 _DRAINED = 64 * 1024
 # Below what load balancers allow an idle connection; a server that closes it sooner is noticed before it is used.
 _IDLE_SECONDS = 30.0
-# What a server's TLS says when it refuses our certificate, or misses one. In TLS 1.3 that comes after the handshake.
-_REFUSES_US = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED")
 
 
 class Endpoint:
@@ -102,8 +100,6 @@ class Endpoint:
         except httpcore2.TimeoutException:
             raise TimeoutError(f"{self._shown} did not answer within {self._deadline.seconds:g} s") from None
         except (httpcore2.NetworkError, httpcore2.RemoteProtocolError) as error:
-            if _refuses_us(error.__cause__):
-                raise Permanent(f"{self._shown} does not take our certificate, option client_cert: {error}") from None
             raise ConnectionError(f"{self._shown}: {error}") from None
 
 
@@ -118,12 +114,6 @@ def _context(options: WebhookOptions) -> ssl.SSLContext:
     if options.identity is not None:
         options.identity.take_in(context)
     return context
-
-
-def _refuses_us(cause: BaseException | None) -> bool:
-    """Whether it is the other side's TLS that has ended the connection, because of who we are."""
-    reason = cause.reason if isinstance(cause, ssl.SSLError) and cause.reason else ""
-    return "ALERT" in reason and any(word in reason for word in _REFUSES_US)
 
 
 def _first_of_each(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PIECE = 16 * 1024
+# In what a server's TLS says when it does not take our certificate, or misses one.
+_REFUSES_US = ("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE", "ACCESS_DENIED")
 
 
 class Deadline:
@@ -111,7 +113,12 @@ class _TimedStream(httpcore2.NetworkStream):
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._deadline.left())
+        try:
+            return self._inner.read(max_bytes, self._deadline.left())
+        except httpcore2.ReadError as error:
+            # In TLS 1.3 the handshake is over by the time that the server has looked at our certificate.
+            _raise_if_refused(error)
+            raise
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         # In pieces: within one call of `write` the limit holds for each packet, not for all of them.
@@ -129,6 +136,7 @@ class _TimedStream(httpcore2.NetworkStream):
         except httpcore2.ConnectError as error:
             if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                 raise Permanent(_distrust(server_hostname, error.__cause__)) from None
+            _raise_if_refused(error)
             raise
         return _TimedStream(secured, self._deadline)
 
@@ -141,6 +149,13 @@ def _distrust(host: str | None, error: ssl.SSLCertVerificationError) -> str:
         f"the certificate of {host!r} is not trusted: {error.verify_message}; "
         "if an authority of your own has signed it, name its file in the option ca_file"
     )
+
+
+def _raise_if_refused(error: httpcore2.NetworkError) -> None:
+    """Raise Permanent if it is the other side's TLS that has ended the connection, because of who we are."""
+    reason = error.__cause__.reason if isinstance(error.__cause__, ssl.SSLError) else None
+    if reason and "ALERT" in reason and any(word in reason for word in _REFUSES_US):
+        raise Permanent(f"the receiver does not take our certificate, option client_cert: {error}") from None
 
 
 def _allowed(host: str, port: int, *, public_only: bool) -> list[str]:
