@@ -81,7 +81,8 @@ class Retryable(SinkError):
 
     Args:
         message: What went wrong.
-        after: Seconds to wait at least, where the destination said so (`Retry-After`).
+        after: Seconds to wait at least, where the destination said so (`Retry-After`); where that is too long, the last
+            try comes when there is no more time.
     """
 
     def __init__(self, message: str = "", *, after: float | None = None) -> None:

@@ -27,7 +27,7 @@ _OFFSET = re.compile(r"\d{1,18}", re.ASCII)
 _SHORTEST_SECRET = 6
 
 LONGEST_WAIT = 3600.0
-"""Seconds that a receiver can ask for at most; a lane gives a stream up sooner."""
+"""Seconds that a receiver can ask for at most; a lane waits no longer than until its last try."""
 
 
 class Gone(Permanent):
@@ -67,7 +67,8 @@ class Answer:
     def without(self, secrets: Iterable[str]) -> Answer:
         """The same, where the receiver has not repeated any of `secrets`."""
         excerpt, headers = self.excerpt, dict(self.headers)
-        for secret in secrets:
+        # The longest first: one may be the beginning of another.
+        for secret in sorted(secrets, key=len, reverse=True):
             if len(secret) >= _SHORTEST_SECRET:
                 excerpt = excerpt.replace(secret.encode(), b"***")
                 headers = {name: value.replace(secret, "***") for name, value in headers.items()}

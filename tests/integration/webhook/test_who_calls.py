@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import logging
 import socket
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from streamfan import Fan
-from streamfan.errors import Permanent, Retryable
+from streamfan.errors import ConfigError, Permanent, Retryable
 from streamfan.options import LaneOptions
 from streamfan.sinks.webhook import WebhookOptions, WebhookSink
 from tests.support.chunks import STREAM, chunks
@@ -143,6 +144,15 @@ def test_authority_that_nobody_named_is_not_trusted(make: Make) -> None:
         make(receiver.url)
 
 
+def test_authorities_that_the_environment_names_wrongly_are_told_of(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+
+    with pytest.raises(ConfigError, match=r"certificates to trust cannot be loaded: No such file.*\n.*SSL_CERT_FILE"):
+        make("https://localhost/")
+
+
 @pytest.mark.parametrize("identity", [OWN, LOCKED], ids=["plain", "encrypted"])
 def test_receiver_that_asks_who_calls_is_shown_the_certificate(
     strict: Receiver, make: Make, identity: dict[str, Any]
@@ -176,11 +186,15 @@ def test_certificate_that_is_missing_or_strange_is_no_fault_that_passes(
 
 
 def test_connecting_has_a_limit_of_its_own(make: Make) -> None:
+    begun = monotonic()
+
     with (
         socket.create_server(("127.0.0.1", 0)) as mute,
         pytest.raises(TimeoutError, match=r"no connection within 0\.2 s"),
     ):
         make(f"https://localhost:{mute.getsockname()[1]}/", timeout=PATIENCE, connect_timeout=0.2)
+
+    assert monotonic() - begun < PATIENCE / 2
 
 
 def test_answer_may_take_longer_than_connecting(receiver: Receiver, make: Make) -> None:

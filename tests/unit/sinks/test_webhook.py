@@ -255,6 +255,12 @@ def test_redirect_says_where_to_without_the_query() -> None:
     assert "hunter2" not in str(refused.value)
 
 
+def test_secret_that_begins_like_another_hides_all_of_both() -> None:
+    said = Answer(400, {"x": "letmein-again"}, b"letmein letmein-again").without(["letmein", "letmein-again", "x"])
+
+    assert (said.excerpt, said.headers) == (b"*** ***", {"x": "***"})
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
