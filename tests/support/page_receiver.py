@@ -56,6 +56,10 @@ class PageReceiver:
             self._process.wait()
             self._process = None
 
+    def wait_for(self, pieces: int) -> None:
+        """Wait until it holds so many pieces."""
+        self.wait_until(lambda: self.pieces >= pieces)
+
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Wait until `condition` holds; another process does not say when.
 

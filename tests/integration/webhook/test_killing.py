@@ -46,13 +46,17 @@ def proxy(receiver: PageReceiver) -> Iterator[FaultProxy]:
 
 
 def deliver(
-    port: int, *, before: Callable[[], object] = lambda: None, after: Callable[[], object] = lambda: None
+    receiver: PageReceiver,
+    port: int,
+    *,
+    before: Callable[[], object] = lambda: None,
+    after: Callable[[int], object] = lambda _: None,
 ) -> SinkReport:
-    """Deliver two streams, which must count as delivered in the end.
+    """Deliver two streams through `port`, which must count as delivered in the end.
 
     Args:
         before: Called in each round before there is new text.
-        after: Called in each round while the new text is on its way.
+        after: Called in each round while the new text is on its way, with how many pieces the receiver held before.
     """
     sink = WebhookSink(f"http://localhost:{port}/", WebhookOptions.model_validate({"timeout": 2}))
     with Fan(close_timeout=40.0) as fan:
@@ -60,20 +64,15 @@ def deliver(
         streams = [fan.open(id=id, attempt=7) for id in STREAMS]
         for number in range(ROUNDS):
             before()
+            held = receiver.pieces
             for stream in streams:
                 stream.write(part(stream.id, number))
-            after()
+            after(held)
         for stream in streams:
             stream.end("stop")
     fan.report.raise_for_failures()
     assert fan.report.sinks[0].complete == len(STREAMS)
     return fan.report.sinks[0]
-
-
-def further(receiver: PageReceiver, pieces: int) -> None:
-    """Wait until so many more pieces are there."""
-    goal = receiver.pieces + pieces
-    receiver.wait_until(lambda: receiver.pieces >= goal)
 
 
 def assert_everything_is_there_once(receiver: PageReceiver) -> None:
@@ -83,12 +82,12 @@ def assert_everything_is_there_once(receiver: PageReceiver) -> None:
 def test_receiver_that_is_killed_again_and_again_has_every_byte_once(receiver: PageReceiver) -> None:
     chance = random.Random(7)
 
-    def kill() -> None:
-        further(receiver, chance.randrange(1, 4))
+    def kill(held: int) -> None:
+        receiver.wait_for(held + chance.randrange(1, 4))
         receiver.kill()
         receiver.start()
 
-    report = deliver(receiver.port, after=kill)
+    report = deliver(receiver, receiver.port, after=kill)
 
     assert report.retries > 0
     assert_everything_is_there_once(receiver)
@@ -98,7 +97,10 @@ def test_answers_that_are_lost_double_nothing(receiver: PageReceiver, proxy: Fau
     chance = random.Random(8)
 
     report = deliver(
-        proxy.port, before=lambda: proxy.lose_reply(chance.randrange(8)), after=lambda: further(receiver, 1)
+        receiver,
+        proxy.port,
+        before=lambda: proxy.lose_reply(chance.randrange(8)),
+        after=lambda held: receiver.wait_for(held + 1),
     )
 
     assert report.retries >= 3
@@ -109,7 +111,10 @@ def test_requests_that_are_cut_in_the_middle_tear_nothing(receiver: PageReceiver
     chance = random.Random(9)
 
     report = deliver(
-        proxy.port, before=lambda: proxy.cut_request(chance.randrange(1500)), after=lambda: further(receiver, 1)
+        receiver,
+        proxy.port,
+        before=lambda: proxy.cut_after(requests=chance.randrange(1500)),
+        after=lambda held: receiver.wait_for(held + 1),
     )
 
     assert report.retries >= 3
@@ -119,13 +124,13 @@ def test_requests_that_are_cut_in_the_middle_tear_nothing(receiver: PageReceiver
 def test_receiver_that_comes_back_with_an_older_state_is_given_the_rest(receiver: PageReceiver) -> None:
     chance = random.Random(10)
 
-    def restore() -> None:
-        further(receiver, 3)
+    def restore(held: int) -> None:
+        receiver.wait_for(held + 3)
         receiver.kill()
         receiver.lose(chance.randrange(1, 8))
         receiver.start()
 
-    deliver(receiver.port, after=restore)
+    deliver(receiver, receiver.port, after=restore)
 
     assert_everything_is_there_once(receiver)
 
@@ -151,7 +156,7 @@ def test_sender_that_is_started_again_with_the_same_text_doubles_nothing(receive
         with fan.open(id="first", attempt=7) as stream:
             stream.write(part("first", 0))
 
-    report = deliver(receiver.port)
+    report = deliver(receiver, receiver.port)
 
     assert report.retries > 0, "no piece lay across the place where the first sender stopped"
     assert_everything_is_there_once(receiver)
