@@ -40,6 +40,8 @@ _PATIENCE = 60.0
 # How long the thread stays when there is nothing to read.
 _IDLE = 2.0
 _LONGEST_SLEEP = 1.0
+# Nobody is read for while an answer is waited for, of a cluster as little as of the one server that is silent.
+_TIMEOUT = 2.0
 
 
 class Hub:
@@ -55,7 +57,7 @@ class Hub:
         self._address = address
         self._prefix = prefix
         self._leave = leave
-        self._servers = Servers(address)
+        self._servers = Servers(address, timeout=_TIMEOUT)
         self._ears = Ears()
         self._watches = Watches(address, self._servers, self._ears, prefix)
         self._roll = Roll(self._servers, self._ears, prefix)
@@ -154,8 +156,7 @@ class Hub:
         self._roll.call()
         # A turn that went well: the server is there.
         self._backoff.reset()
-        self._sleep(min(self._watches.next_at, self._roll.next_at) - monotonic(), self._ears.descriptors)
-        # All that has come: what is left unread may be where no poll sees it any more.
+        self._sleep(self._pause(), self._ears.descriptors)
         self._hear()
 
     def _reach(self) -> float:
@@ -163,6 +164,12 @@ class Hub:
             self._servers.at(Names(self._prefix, "").log)
             self._contact, self._reached = monotonic(), True
         return self._contact
+
+    def _pause(self) -> float:
+        # What was left unread may be where no poll sees it any more.
+        if self._ears.buffered:
+            return 0.0
+        return min(self._watches.next_at, self._roll.next_at) - monotonic()
 
     def _sleep(self, seconds: float, descriptors: Sequence[int] = ()) -> None:
         """Until something comes, an order or by one of `descriptors`, or the time is over."""
