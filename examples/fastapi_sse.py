@@ -77,14 +77,14 @@ def subscribed(stream: str, **how: Any) -> AsyncSubscription[Any]:
 async def read(stream: str, last_event_id: Annotated[str, Header()] = "") -> StreamingResponse:
     """The text of a stream, from the start or from where the browser is, until its end."""
     place = Place.parse(last_event_id)
-    subscription = subscribed(stream, offset=place.offset, events=True)
+    subscription = subscribed(stream, offset=place.offset, attempt=place.attempt, events=True)
     first = asyncio.create_task(anext(subscription))
     await asyncio.wait({first}, timeout=FIRST)
     if first.done() and isinstance(first.exception(), StreamNotFound):
         subscription.close()
         raise HTTPException(404, f"there is no stream {stream!r}")
     return StreamingResponse(
-        relay(subscription, first, place), media_type="text/event-stream", headers={"cache-control": "no-store"}
+        relay(subscription, first), media_type="text/event-stream", headers={"cache-control": "no-store"}
     )
 
 
@@ -100,7 +100,7 @@ async def cancel(stream: str) -> None:
             raise HTTPException(409, str(error)) from None
 
 
-async def relay(subscription: AsyncSubscription[Event], first: asyncio.Task[Event], place: Place) -> AsyncIterator[str]:
+async def relay(subscription: AsyncSubscription[Event], first: asyncio.Task[Event]) -> AsyncIterator[str]:
     """Each event as the browser gets it, and a sign of life where there is none for long."""
     coming = first
     async with subscription:
@@ -109,11 +109,7 @@ async def relay(subscription: AsyncSubscription[Event], first: asyncio.Task[Even
                 if not (await asyncio.wait({coming}, timeout=QUIET))[0]:
                     yield ": still here\n\n"
                     continue
-                event = coming.result()
-                if place.attempt not in {0, event.attempt}:
-                    yield RESTART
-                    return
-                yield shown(event)
+                yield shown(coming.result())
                 coming = asyncio.ensure_future(anext(subscription))
         except StopAsyncIteration:
             return

@@ -63,6 +63,13 @@ Exit codes:
 @click.option(
     "--from", "offset", type=click.IntRange(min=0), default=0, metavar="OFFSET", help="Leave out so many bytes of text."
 )
+@click.option(
+    "--attempt",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="NUMBER",
+    help="Only this one, which --from counts in; where a later one has begun, say so.",
+)
 @click.option("--events", is_flag=True, help="Print events, one line of JSON each, instead of text.")
 @click.option("--list", "listing", is_flag=True, help="List the recent streams, the latest first.")
 @click.option("--json", "as_json", is_flag=True, help="With --list: print JSON.")
@@ -99,6 +106,7 @@ def tail(context: click.Context, /, stream: str | None, url: str | None, prefix:
 
 # What goes only with another, and what does not go with which others.
 _NEEDS = {
+    "--attempt": "STREAM",
     "--cancel": "STREAM",
     "--from": "STREAM",
     "--json": "--list",
@@ -106,7 +114,7 @@ _NEEDS = {
     "--token-file": "--cancel",
 }
 _EXCLUDES = {
-    "--list": ("STREAM", "--cancel", "--events", "--from", "--wait"),
+    "--list": ("STREAM", "--attempt", "--cancel", "--events", "--from", "--wait"),
     "--cancel": ("--events", "--from", "--wait"),
 }
 
@@ -135,8 +143,9 @@ def _tail(stream: str | None, address: Address, prefix: str, **how: Any) -> int:
     """Follow a stream, or stop it; the exit code."""
     events: bool = how["events"] or how["cancel"]
     token = _token(how["token_file"])
+    place = {"offset": how["offset"], "attempt": how["attempt"]}
     with subscribe(
-        address.url, stream, offset=how["offset"], events=events, wait=how["wait"], prefix=prefix, token=token
+        address.url, stream, **place, events=events, wait=how["wait"], prefix=prefix, token=token
     ) as subscription:
         return _cancel(subscription, how["reason"]) if how["cancel"] else _follow(subscription, address)
 

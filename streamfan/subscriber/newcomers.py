@@ -128,7 +128,7 @@ class Newcomers:
             self._leave()
             self._attends = False
             raise found
-        self._current = Reading(self._wanted, found, 0, self._news)
+        self._current = Reading(self._wanted, found, 0, 0, self._news)
         self._current.begin()
 
 

@@ -34,22 +34,24 @@ class Reader:
         stream: The stream's id.
         offset: UTF-8 bytes that the subscriber has already.
         mailbox: Where events go, and the error that ends this reading.
+        attempt: The attempt that is meant; 0 for the newest.
 
     Attributes:
         patience: Until when a stream that is not there yet is waited for, on the monotonic clock.
     """
 
-    def __init__(self, stream: str, offset: int, mailbox: Mailbox) -> None:
+    def __init__(self, stream: str, offset: int, mailbox: Mailbox, attempt: int = 0) -> None:
         self.stream = stream
         self.mailbox = mailbox
         self.phase = Phase.OVER
         self.patience = 0.0
-        self.position = Position(stream, offset)
+        self.position = Position(stream, offset, attempt)
+        self._sought = False
 
     def resume(self, patience: float) -> None:
         """Begin to read, or go on after an error."""
         self.patience = patience
-        self.phase = Phase.CATCHING_UP if self.position.attempt else Phase.SEEKING
+        self.phase = Phase.CATCHING_UP if self._sought else Phase.SEEKING
 
     def reconsider(self) -> None:
         """What the channel says can not be relied on: the log has to be read first."""
@@ -62,8 +64,16 @@ class Reader:
             self.phase = Phase.CATCHING_UP
 
     def found(self, attempt: int) -> None:
-        """The log has `attempt` as its newest."""
-        self.position.begin(attempt)
+        """The log has `attempt` as its newest; where a later one is meant, that is not there yet."""
+        meant = self.position.attempt
+        if attempt < meant:
+            return
+        self._sought = True
+        if meant and attempt > meant:
+            self._restart(attempt)
+            return
+        if not meant:
+            self.position.begin(attempt)
         self.phase = Phase.CATCHING_UP
 
     @property

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from streamfan.errors import Restarted, StreamFailed, UsageError
+from streamfan.errors import StreamFailed, UsageError
 from streamfan.events import End, Start, Text, check_stream_id
 from streamfan.subscriber import hubs
 from streamfan.subscriber.mailbox import Mailbox
@@ -50,34 +50,37 @@ class Reading:
         wanted: What is wanted of it.
         stream: The stream's id.
         offset: UTF-8 bytes of its text to leave out.
+        attempt: The attempt that is meant; 0 for the newest.
         news: Called, from another thread, when `take` has something; must not lead back here.
 
     Attributes:
         stream: The stream's id.
-        attempt: The attempt of which something was given; 0 before that.
-        info: The start event; None before there is one, or where it was trimmed.
+        attempt: The attempt that is meant, or of which something was given; 0 before that.
+        info: The start event; None before there is one, and where it was left out or trimmed.
         outcome: The end event; None before there is one.
         offset: UTF-8 bytes of the text that were given, or left out.
         over: Whether there is nothing more to come.
 
     Raises:
-        UsageError: A malformed id, or a negative offset.
+        UsageError: A malformed id, or a negative number.
     """
 
-    def __init__(self, wanted: Wanted, stream: str, offset: int, news: Callable[[], object]) -> None:
+    def __init__(self, wanted: Wanted, stream: str, offset: int, attempt: int, news: Callable[[], object]) -> None:
         check_stream_id(stream)
+        if attempt < 0:
+            raise UsageError(f"attempt {attempt} is negative, expected the number of one, or 0 for the newest")
         if offset < 0:
             raise UsageError(f"offset {offset} is negative, expected UTF-8 bytes from the start of the text")
         self.info: Start | None = None
         self.outcome: End | None = None
         self.stream = stream
-        self.attempt = 0
+        self.attempt = attempt
         self.offset = offset
         self.over = False
         self._wanted = wanted
         self._process = os.getpid()
         self._mailbox = Mailbox(news)
-        self._reader = Reader(stream, offset, self._mailbox)
+        self._reader = Reader(stream, offset, self._mailbox, attempt)
         self._items: deque[Event | BaseException] = deque()
         self._hub: Hub | None = None
         self._reads = False
@@ -148,9 +151,8 @@ class Reading:
         if isinstance(item, BaseException):
             self._leave()
             self._reads = False
-            self.offset = self._reader.position.offset
-            if isinstance(item, Restarted):
-                self.attempt = item.newer
+            # Nothing is read on after an error, so this is where what was given ends.
+            self.offset, self.attempt = self._reader.position.offset, self._reader.position.attempt
             # The same one may be told to many.
             raise item.with_traceback(None)
         self.attempt = item.attempt

@@ -89,11 +89,13 @@ class Watch:
             reader.reconsider()
 
     def not_found(self, where: object, now: float) -> None:
-        """There is no log; those whose patience is over are told."""
+        """There is no log, or no such attempt in it; those whose patience is over are told."""
         self.look_at = now + _AWAITED
         for reader in self.needs(Phase.SEEKING):
             if now >= reader.patience:
-                reader.fail(StreamNotFound(f"there is no stream {reader.stream!r} in Redis at {where}"))
+                attempt = reader.position.attempt
+                what = f"attempt {attempt} at stream" if attempt else "stream"
+                reader.fail(StreamNotFound(f"there is no {what} {reader.stream!r} in Redis at {where}"))
 
     def look(self, seen: Look, now: float, contact: float) -> None:
         """What was seen when it was looked at.

@@ -176,9 +176,10 @@ class Watches:
         entries = history.entries(answer)
         if reader.phase is Phase.CATCHING_UP:
             reader.take_page(entries, last=len(entries) < history.PAGE)
-        elif entries:
+            return
+        if entries:
             reader.found(entries[0][0].attempt)
-        else:
+        if reader.phase is Phase.SEEKING:
             watch.not_found(self._address, monotonic())
 
     def scan(self, contact: float) -> None:

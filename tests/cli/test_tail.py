@@ -121,6 +121,16 @@ def test_from_an_offset_the_rest_is_printed(shell: Shell, ended: Producer) -> No
     assert (done.code, done.stdout) == (0, TALE[5:].encode())
 
 
+def test_of_an_attempt_that_another_has_replaced_nothing_is_printed(shell: Shell, produce: Produce) -> None:
+    produce(attempt=7).write("Once ")
+    produce(attempt=8).write("It was ")
+
+    done = tail(shell, "s", "--from", "5", "--attempt", "7")
+
+    assert (done.code, done.stdout) == (1, b"")
+    assert done.stderr == "Error: stream 's' was started again: attempt 8 has taken the place of 7\n"
+
+
 def test_an_offset_inside_a_character_is_one_clear_line(shell: Shell, ended: Producer) -> None:
     done = tail(shell, "s", "--from", "14")
 
@@ -553,6 +563,7 @@ def test_cancel_stops_a_real_run_and_its_text_so_far_stays(shell: Shell, server:
     [
         (["--cancel"], "--cancel needs STREAM\nTry: streamfan tail --list, for the ids of streams"),
         (["--from", "5"], "--from needs STREAM\nTry: streamfan tail --list, for the ids of streams"),
+        (["--attempt", "7"], "--attempt needs STREAM\nTry: streamfan tail --list, for the ids of streams"),
         (["--json"], "--json needs --list\nTry: --list as well"),
         (["s", "--reason", "x"], "--reason needs --cancel\nTry: --cancel as well"),
         (["s", "--token-file", "token"], "--token-file needs --cancel\nTry: --cancel as well"),
@@ -609,5 +620,16 @@ def test_help_has_examples_and_exit_codes(shell: Shell) -> None:
     assert done.code == 0
     assert "streamfan tail 20261120-172331-k3f9 --cancel" in text
     assert "130  interrupted; the stream goes on" in text
-    for option in ("--url", "--from", "--events", "--list", "--json", "--cancel", "--token-file", "--wait", "--prefix"):
+    for option in (
+        "--url",
+        "--from",
+        "--attempt",
+        "--events",
+        "--list",
+        "--json",
+        "--cancel",
+        "--token-file",
+        "--wait",
+        "--prefix",
+    ):
         assert option in text

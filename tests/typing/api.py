@@ -139,7 +139,7 @@ def with_transformers(model: Any, tokenizer: Any, inputs: Any) -> None:
 
 
 def elsewhere(url: str) -> None:
-    subscription = subscribe(url, "my-id", offset=5, wait=3, prefix="mine", token="t")
+    subscription = subscribe(url, "my-id", offset=5, attempt=7, wait=3, prefix="mine", token="t")
     assert_type(subscription, Subscription[str])
     try:
         for text in subscription:

@@ -159,6 +159,19 @@ def test_a_stream_that_is_not_there_is_told_to_the_impatient(server: ScriptedSer
     assert (taken(patient), patient.phase) == ([], Phase.SEEKING)
 
 
+def test_an_attempt_that_is_not_there_is_told(server: ScriptedServer, watches: Watches) -> None:
+    server.logs[log(STREAM)] = [start()]
+    made = Reader(STREAM, 5, Mailbox(lambda: None), 8)
+    watches.add(made, 0.0)
+    watches.listen()
+    watches.acknowledged(LIVE)
+
+    watches.read()
+
+    (error,) = taken(made)
+    assert str(error) == "there is no attempt 8 at stream 's' in Redis at redis://here"
+
+
 def test_a_stream_that_was_not_there_is_read_at_once_when_its_channel_speaks(
     server: ScriptedServer, watches: Watches
 ) -> None:
