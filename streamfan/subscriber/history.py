@@ -28,6 +28,11 @@ def newest(names: Names) -> Command:
     return ("XREVRANGE", names.log, "+", "-", "COUNT", 1)
 
 
+def newest_attempt(names: Names) -> Command:
+    """Asks for the newest attempt, which is there before the log has it."""
+    return ("XREVRANGE", names.attempt, "+", "-", "COUNT", 1)
+
+
 def page(names: Names, start: str) -> Command:
     """Asks for the entries from `start` on, as many as fit in a page."""
     return ("XRANGE", names.log, start, "+", "COUNT", PAGE)
@@ -39,7 +44,7 @@ def look(names: Names) -> tuple[Command, ...]:
     return (
         ("GET", names.lease),
         ("PTTL", names.lease),
-        ("XREVRANGE", names.attempt, "+", "-", "COUNT", 1),
+        newest_attempt(names),
         newest(names),
     )
 

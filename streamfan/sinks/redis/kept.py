@@ -148,5 +148,5 @@ class Kept:
         ]
         if announced:
             # Whoever hears of it finds it in the index.
-            commands.append((connection.publish, key, stream.id))
+            commands.append((connection.publish, key, f"{stream.id} {stream.attempt}"))
         connection.pipeline(*commands)

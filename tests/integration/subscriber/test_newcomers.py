@@ -12,6 +12,7 @@ from streamfan.errors import ServerUnreachable, StreamFailed, UsageError, WireEr
 from streamfan.events import Fault, Start, Text
 from tests.support.producer import Background, wait_for_listeners
 from tests.support.redis_server import RedisServer
+from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
     from streamfan import Event, Subscription
@@ -113,6 +114,33 @@ def test_what_only_the_index_tells_of_is_read_too(server: RedisServer, produce: 
 
     assert reading.result() == "found"
     subscription.close()
+
+
+def test_a_later_attempt_at_a_known_stream_is_read_whether_heard_of_or_found(
+    server: RedisServer, produce: Produce
+) -> None:
+    for name in ("heard", "found"):
+        produce(server.url, name, attempt=7).write("old")
+    server.client.config_resetstat()
+    subscription = subscribe(server.url)
+    reading = Background(lambda: [*islice(subscription, 2)])
+    wait_for_listeners(server.client, INDEX)
+    wait_until(lambda: commands(server, "zrange"))
+
+    # What keeps a log only, publishes nothing.
+    for name, options in (("heard", {}), ("found", {"mode": "log"})):
+        with produce(server.url, name, attempt=8, **options) as producer:
+            producer.write(f"new {name}")
+            producer.end()
+
+    assert sorted(reading.result()) == ["new found", "new heard"]
+    subscription.close()
+
+
+def commands(server: RedisServer, name: str) -> int:
+    """How many commands of this name the server has had."""
+    stats = server.client.info("commandstats")
+    return int(stats[f"cmdstat_{name}"]["calls"]) if f"cmdstat_{name}" in stats else 0
 
 
 async def test_an_event_loop_reads_them_too(server: RedisServer, produce: Produce) -> None:
