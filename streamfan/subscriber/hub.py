@@ -16,11 +16,12 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from streamfan.errors import Retryable, ServerRefused, ServerUnreachable, SinkError, StreamfanError
+from streamfan.errors import Retryable, SinkError, StreamfanError
 from streamfan.redis.names import Names
 from streamfan.redis.servers import Servers
 from streamfan.retry import Backoff
 from streamfan.subscriber.ears import Ears
+from streamfan.subscriber.faults import told
 from streamfan.subscriber.roll import Roll
 from streamfan.subscriber.stopping import Stop, ask
 from streamfan.subscriber.watches import Watches
@@ -28,7 +29,6 @@ from streamfan.subscriber.watches import Watches
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from streamfan.errors import ServerError
     from streamfan.redis.address import Address
     from streamfan.subscriber.arrivals import Arrivals
     from streamfan.subscriber.reader import Reader
@@ -199,7 +199,7 @@ class Hub:
         try:
             ask(self._servers.at(names.log), names, stop)
         except SinkError as error:
-            future.set_exception(_told(error))
+            future.set_exception(told(error))
         except BaseException as error:  # noqa: BLE001 - raised where the answer is waited for, and not here
             future.set_exception(error)
         else:
@@ -215,11 +215,11 @@ class Hub:
         now = monotonic()
         self._next_try = self._backoff.next_try(error, now, inf) or 0.0
         if not self._next_try:
-            self._give_up(_told(error))
+            self._give_up(told(error))
         elif not self._reached:
             # A wrong address is to be told at once.
-            self._watches.fail(_told(error), impatient=True)
-            self._roll.fail(_told(error))
+            self._watches.fail(told(error), impatient=True)
+            self._roll.fail(told(error))
 
     def _give_up(self, error: StreamfanError) -> None:
         self._watches.fail(error)
@@ -230,8 +230,3 @@ class Hub:
         self._contact = None
         self._ears.close()
         self._servers.close()
-
-
-def _told(error: SinkError) -> ServerError:
-    """An error of a connection, as a reader is told."""
-    return (ServerUnreachable if isinstance(error, Retryable) else ServerRefused)(str(error))
