@@ -102,7 +102,7 @@ class Stream:
             raise TypeError(f"text is {text!r}, expected str")
         with self._lock:
             if self._finish_reason is not None:
-                raise StreamEnded(f"stream {self.info.id!r} has ended ({self._finish_reason})")
+                raise StreamEnded(f"stream {self.info.id!r} has ended ({self._finish_reason})", stream=self.info.id)
             before = self.length
             self._append(text, token_ids)
             if self.length == before:

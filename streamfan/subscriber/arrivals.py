@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 from streamfan.events import is_stream_id
@@ -85,4 +86,5 @@ class Arrivals:
 
     def fail(self, error: BaseException) -> None:
         """No more is to be had."""
-        self._give(error)
+        # A copy: the same may be told to many, each in its own thread.
+        self._give(copy(error))

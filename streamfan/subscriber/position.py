@@ -94,9 +94,11 @@ class Position:
         if event.offset > self.offset:
             self._skip(event.offset)
         if event.offset < self.offset:
-            raise TextAltered(f"stream {self.stream!r} ends after {event.offset:,} bytes, but this is {self.offset:,}")
+            said = f"stream {self.stream!r} ends after {event.offset:,} bytes, but this is {self.offset:,}"
+            raise TextAltered(said, stream=self.stream)
         if self._hash is not None and self._hash.hexdigest() != event.sha256:
-            raise TextAltered(f"the text of stream {self.stream!r} is not the producer's: their sha256 differ")
+            said = f"the text of stream {self.stream!r} is not the producer's: their sha256 differ"
+            raise TextAltered(said, stream=self.stream)
         return event
 
     def _skip(self, end: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -125,7 +126,8 @@ class Reader:
             self.fail(
                 TextAltered(
                     f"stream {self.stream!r} has ended after {last.sequence - 1:,} bytes, "
-                    f"so byte {position.offset:,} is of another text"
+                    f"so byte {position.offset:,} is of another text",
+                    stream=self.stream,
                 )
             )
 
@@ -133,7 +135,8 @@ class Reader:
         """End this reading; everything before it in the mailbox stays."""
         if self.phase is not Phase.OVER:
             self.phase = Phase.OVER
-            self.mailbox.put(error)
+            # A copy: the same may be told to many, each in its own thread.
+            self.mailbox.put(copy(error))
 
     def _restart(self, attempt: int) -> None:
         error = Restarted(self.stream, self.position.attempt, attempt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streamfan.errors import StreamFailed, UsageError
@@ -40,7 +40,7 @@ class Wanted:
     prefix: str
     events: bool
     wait: float
-    token: str | None
+    token: str | None = field(repr=False)
 
 
 class Reading:
@@ -153,8 +153,7 @@ class Reading:
             self._reads = False
             # Nothing is read on after an error, so this is where what was given ends.
             self.offset, self.attempt = self._reader.position.offset, self._reader.position.attempt
-            # The same one may be told to many.
-            raise item.with_traceback(None)
+            raise item
         self.attempt = item.attempt
         if isinstance(item, Text):
             self.offset = item.end

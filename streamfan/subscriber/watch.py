@@ -95,7 +95,8 @@ class Watch:
             if now >= reader.patience:
                 attempt = reader.position.attempt
                 what = f"attempt {attempt} at stream" if attempt else "stream"
-                reader.fail(StreamNotFound(f"there is no {what} {reader.stream!r} in Redis at {where}"))
+                said = f"there is no {what} {reader.stream!r} in Redis at {where}"
+                reader.fail(StreamNotFound(said, stream=reader.stream))
 
     def look(self, seen: Look, now: float, contact: float) -> None:
         """What was seen when it was looked at.
@@ -130,5 +131,7 @@ class Watch:
             reader.fail(
                 ProducerLost(reader.stream, offset, seen.lease_time)
                 if seen.last is not None
-                else StreamNotFound(f"stream {reader.stream!r} has vanished after {offset:,} bytes")
+                else StreamNotFound(
+                    f"stream {reader.stream!r} has vanished after {offset:,} bytes", stream=reader.stream
+                )
             )

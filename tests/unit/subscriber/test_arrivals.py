@@ -134,10 +134,14 @@ def test_not_every_stream_is_remembered_for_ever() -> None:
 
 def test_an_error_is_given_after_what_was_found() -> None:
     made, given = arrivals()
-    error = ServerUnreachable()
+    error = ServerUnreachable("away")
 
     made.list([])
     made.announce(A)
     made.fail(error)
 
-    assert given == [A, error]
+    first, told = given
+    assert first == A
+    assert repr(told) == repr(error)
+    # Others are told the same, and each raises it in its own thread.
+    assert told is not error

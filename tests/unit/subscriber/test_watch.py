@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamfan.errors import ProducerLost, StreamNotFound
+from streamfan.errors import ProducerLost, ServerUnreachable, StreamNotFound
 from streamfan.events import Event
 from streamfan.redis.lease import Lease
 from streamfan.redis.names import EntryId, Names
@@ -154,7 +154,7 @@ def test_a_log_that_is_gone_without_its_producer_has_vanished(watch: Watch) -> N
 
     (error,) = taken(made)
     assert isinstance(error, StreamNotFound)
-    assert str(error) == "stream 's' has vanished after 5 bytes"
+    assert (str(error), error.stream) == ("stream 's' has vanished after 5 bytes", STREAM)
 
 
 def test_a_log_that_is_gone_while_its_producer_lives_is_waited_for(watch: Watch) -> None:
@@ -226,6 +226,17 @@ def test_a_reader_that_has_missed_something_needs_the_log(watch: Watch) -> None:
     reader(watch)
 
     assert watch.hear(text(9, "!"), now=100.0)
+
+
+def test_each_reader_raises_an_error_of_its_own(watch: Watch) -> None:
+    readers = [reader(watch), reader(watch)]
+    error = ServerUnreachable("away")
+
+    watch.fail(error)
+
+    first, second = (taken(made)[0] for made in readers)
+    assert [repr(told) for told in (first, second)] == [repr(error)] * 2
+    assert len({id(told) for told in (first, second, error)}) == 3
 
 
 def test_a_lost_connection_means_that_nothing_is_listened_to(watch: Watch) -> None:
