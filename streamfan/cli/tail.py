@@ -81,7 +81,7 @@ Exit codes:
     help="Holds what the producer wants to be shown with --cancel; $STREAMFAN_TOKEN unless given.",
 )
 @click.option(
-    "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Wait for a stream to begin."
+    "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Wait for a stream, or for a server."
 )
 @click.option("--prefix", default="streamfan", show_default=True, help="What the producer's keys begin with.")
 @click.pass_context

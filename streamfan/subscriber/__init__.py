@@ -82,7 +82,7 @@ def subscribe(
         Restarted: Another attempt has begun.
         TextAltered: What was read is not what the producer wrote.
         WireError: What is there are no events, or events of a later version.
-        ServerUnreachable: Nobody answers, at first or for a minute.
+        ServerUnreachable: Nobody answers: at first, or later for a minute; where `wait` is longer, for so long.
         ServerRefused: A wrong password, no permission, or no Redis.
     """
     return Subscription(_wanted(url, stream, offset, attempt, events, wait, prefix, token), stream, offset, attempt)

@@ -81,8 +81,8 @@ class Newcomers:
         if self._process != os.getpid():
             raise UsageError("this subscription belongs to the parent process\nTry: subscribe after the fork")
         if not self._attends and not self.over:
-            arrivals = self._arrivals
-            hub, _ = hubs.use(self._wanted.address, self._wanted.prefix, lambda hub: hub.attend(arrivals))
+            arrivals, wanted = self._arrivals, self._wanted
+            hub, _ = hubs.use(wanted.address, wanted.prefix, lambda hub: hub.attend(arrivals, wanted.wait))
             self._attends = True
             leave = weakref.finalize(self, hub.dismiss, arrivals)
             leave.atexit = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,8 @@ class Roll:
         self._ears = ears
         self._prefix = prefix
         self._name = index(prefix)
-        self._waiting: list[Arrivals] = []
+        # Until when each would wait for a server, on the monotonic clock.
+        self._waiting: dict[Arrivals, float] = {}
         # What the index has said last of each stream, and the newest attempt at it that was seen then.
         self._known: dict[str, tuple[bytes, int]] = {}
         self._asked = False
@@ -48,23 +50,22 @@ class Roll:
         """When to look at the index next, on the monotonic clock."""
         return self._look_at if self._waiting else monotonic() + _INDEX_LOOK
 
-    def add(self, arrivals: Arrivals) -> None:
-        """One more waits."""
-        self._waiting.append(arrivals)
+    def add(self, arrivals: Arrivals, patience: float) -> None:
+        """One more waits, and for `patience` seconds also for a server."""
+        self._waiting[arrivals] = monotonic() + patience
         self._look_at = 0.0
 
     def remove(self, arrivals: Arrivals) -> None:
         """One waits no more."""
-        if arrivals in self._waiting:
-            self._waiting.remove(arrivals)
+        self._waiting.pop(arrivals, None)
         if not self._waiting and self._asked:
             self._ears.ignore(self._name)
             self.deafen()
 
-    def fail(self, error: BaseException) -> None:
-        """Tell all who wait that there is no more to be had."""
-        waiting, self._waiting = self._waiting, []
-        for arrivals in waiting:
+    def fail(self, error: BaseException, *, until: float = inf) -> None:
+        """Tell all whose patience ends until then that there is no more to be had."""
+        for arrivals in [each for each, patience in self._waiting.items() if patience <= until]:
+            del self._waiting[arrivals]
             arrivals.fail(error)
 
     def deafen(self) -> None:

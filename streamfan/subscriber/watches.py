@@ -7,6 +7,7 @@ the news, and the log is read again where a reader may have missed something.
 from __future__ import annotations
 
 import logging
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -95,12 +96,11 @@ class Watches:
         if reader.stream in self._by_stream:
             self._busy.add(self._by_stream[reader.stream])
 
-    def fail(self, error: BaseException, *, impatient: bool = False) -> None:
-        """Tell all readers, or only those that would not wait."""
-        now = monotonic()
+    def fail(self, error: BaseException, *, until: float = inf) -> None:
+        """Tell all readers whose patience ends until then, on the monotonic clock."""
         for watch in list(self._by_stream.values()):
             for reader in watch.readers:
-                if not impatient or reader.patience <= now:
+                if reader.patience <= until:
                     reader.fail(error)
             self._tidy(watch)
 

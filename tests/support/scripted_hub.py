@@ -42,7 +42,7 @@ class ScriptedHub:
 
     # What subscriptions call
 
-    def attend(self, arrivals: Arrivals) -> None:
+    def attend(self, arrivals: Arrivals, patience: float) -> None:
         self.attending.append(arrivals)
 
     def dismiss(self, arrivals: Arrivals) -> None:

@@ -28,8 +28,10 @@ class ScriptedRedis:
         leases: What each stream's lease holds.
         listed: Ids in the index.
         away: What whoever connects meets, or sends a command.
+        silent: What whoever sends a command meets, and can connect again.
         refuses: What a command of this name meets.
         tries: How often somebody wanted a connection.
+        asked: How often commands were sent.
         timeouts: How long each kind of connection waits.
         set: Keys that were written.
         babble: Whether channels never stop.
@@ -44,8 +46,10 @@ class ScriptedRedis:
         self.leases: dict[str, bytes] = {}
         self.listed: list[str] = []
         self.away: SinkError | None = None
+        self.silent: SinkError | None = None
         self.refuses: dict[str, SinkError] = {}
         self.tries = 0
+        self.asked = 0
         self.timeouts: dict[str, float] = {}
         self.set: list[str] = []
         self.babble = False
@@ -90,9 +94,11 @@ class ScriptedRedis:
         return answers
 
     def answers(self, *commands: tuple[Any, ...]) -> list[Any]:
-        if self.away is not None:
+        self.asked += 1
+        trouble = self.away or self.silent
+        if trouble is not None:
             self.alive = False
-            raise self.away
+            raise trouble
         return [self.refuses.get(command[0]) or self._answer(*command) for command in commands]
 
     def _answer(self, command: str, key: str, *arguments: Any) -> Any:

@@ -191,6 +191,20 @@ def test_a_server_that_is_not_there_is_told_and_tried_again() -> None:
     server.stop()
 
 
+def test_a_server_that_is_not_there_yet_is_waited_for(produce: Produce) -> None:
+    server = RedisServer()
+    with subscribe(server.url, wait=20) as subscription:
+        reading = Background(lambda: next(subscription))
+        with pytest.raises(ServerUnreachable):
+            next(subscribe(server.url))
+
+        with server:
+            wait_for_listeners(server.client, INDEX)
+            produce(server.url).write("Hello")
+
+            assert reading.result() == "Hello"
+
+
 def test_nothing_can_be_stopped_before_a_stream_has_begun(server: RedisServer) -> None:
     with pytest.raises(UsageError, match="no stream has begun yet"):
         subscribe(server.url).cancel()
