@@ -16,7 +16,6 @@ from streamfan.cli.listing import list_recent
 from streamfan.cli.output import Output
 from streamfan.errors import (
     HistoryTrimmed,
-    Restarted,
     ServerError,
     StreamError,
     StreamfanError,
@@ -49,7 +48,7 @@ Examples:
 \b
 Exit codes:
   0  the stream has ended, and all of it was shown
-  1  the stream failed, or some of it could not be had
+  1  the stream failed, was started again, or some of it could not be had
   2  usage
   4  the server could not be reached, or refused
   130  interrupted; the stream goes on
@@ -216,21 +215,31 @@ def _parts(subscription: Subscription[Any]) -> Iterator[str | Event | StreamfanE
 
 def _cancel(subscription: Subscription[Any], reason: str) -> int:
     """Ask the producer to stop, and say what became of it; the exit code."""
-    subscription.cancel(reason, by=_user())
-    end = _end(subscription)
+    # From its first event on one attempt is meant: a later one is not stopped, nor waited for.
+    first = _next(subscription)
+    if not isinstance(first, End):
+        subscription.cancel(reason, by=_user())
+    end = _end(subscription, first)
     who = f": {end.cancel.reason!r}, by {end.cancel.by}" if end.cancel is not None else ""
     console.say(f"stream {end.stream!r} has ended as {end.finish_reason!r} after {end.offset:,} bytes{who}")
     return 0
 
 
-def _end(subscription: Subscription[Any]) -> End:
-    """The end of the stream, however that comes."""
+def _end(subscription: Subscription[Any], event: Event) -> End:
+    """The end of the stream: this event, or what comes."""
+    while not isinstance(event, End):
+        event = _next(subscription)
+    return event
+
+
+def _next(subscription: Subscription[Any]) -> Event:
     while True:
         try:
-            return next(event for event in subscription if isinstance(event, End))
-        except (HistoryTrimmed, Restarted):
+            event: Event = next(subscription)
+        except HistoryTrimmed:
             # The text is not what is wanted here.
             continue
+        return event
 
 
 def _user() -> str:

@@ -489,6 +489,37 @@ def test_cancel_stops_the_producer_and_says_what_became_of_it(shell: Shell, prod
     assert done.stderr == f"stream 's' has ended as 'cancelled' after 9 bytes: 'seen enough', by {request.by}\n"
 
 
+def test_cancel_waits_for_no_other_attempt_than_the_one_that_it_stops(shell: Shell, produce: Produce) -> None:
+    producer = produce(attempt=7)
+    producer.show_life(20, control="open")
+    process = shell.start("tail", "s", "--cancel")
+    wait_until(lambda: producer.client.exists(producer.names.cancel))
+
+    produce(attempt=8).write("It was ")
+    code, text, said = finished(process)
+
+    assert (code, text) == (1, b"")
+    assert said == "Error: stream 's' was started again: attempt 8 has taken the place of 7\n"
+
+
+def test_cancel_of_an_attempt_that_another_has_replaced_stops_nobody(shell: Shell, produce: Produce) -> None:
+    producer = produce(attempt=8)
+    producer.show_life(20, control="open")
+
+    done = tail(shell, "s", "--cancel", "--attempt", "7")
+
+    assert (done.code, "attempt 8 has taken the place of 7" in done.stderr) == (1, True)
+    assert producer.client.get(producer.names.cancel) is None
+
+
+def test_cancel_of_what_was_trimmed_says_how_it_has_ended(shell: Shell, server: RedisServer, ended: Producer) -> None:
+    server.client.xtrim(ended.names.log, maxlen=1, approximate=False)
+
+    done = tail(shell, "s", "--cancel")
+
+    assert (done.code, "has ended as 'stop'" in done.stderr) == (0, True)
+
+
 @pytest.mark.parametrize("way", ["file", "environment"])
 def test_cancel_proves_a_token(shell: Shell, produce: Produce, way: str) -> None:
     producer = produce()
