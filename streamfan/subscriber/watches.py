@@ -7,6 +7,7 @@ the news, and the log is read again where a reader may have missed something.
 from __future__ import annotations
 
 import logging
+from itertools import chain
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -193,10 +194,10 @@ class Watches:
             return
         due = [watch for watch in self._by_stream.values() if watch.heard and watch.look_at <= now]
         for connection, batch in self._batches([(watch, None) for watch in due]):
-            questions = [question for watch, _ in batch for question in history.look(watch.names)]
-            answers = self._ask(connection, *questions)
-            for number, (watch, _) in enumerate(batch):
-                self._see(watch, answers[number * 4 : number * 4 + 4], max(contact, self._slow_at))
+            questions = [_look(watch) for watch, _ in batch]
+            answers = iter(self._ask(connection, *chain.from_iterable(questions)))
+            for (watch, _), asked in zip(batch, questions, strict=True):
+                self._see(watch, [next(answers) for _ in asked], max(contact, self._slow_at))
         soonest = min((watch.look_at for watch in self._by_stream.values()), default=now + _SCAN)
         self._scan_at = max(monotonic() + _SCAN, soonest)
 
@@ -205,7 +206,11 @@ class Watches:
         try:
             if refused is not None:
                 raise _refusal(refused)
-            watch.look(history.seen(*answers), monotonic(), contact)
+            if watch.peeks:
+                found = history.entries(answers[0])
+                watch.peek(found[0][0] if found else None, monotonic())
+            else:
+                watch.look(history.seen(*answers), monotonic(), contact)
         except (ServerRefused, WireError) as error:
             watch.fail(error)
         if watch.needs(Phase.SEEKING):
@@ -235,6 +240,10 @@ def _refusal(answer: SinkError) -> ServerRefused:
     if isinstance(answer, Retryable):
         raise answer
     return ServerRefused(str(answer))
+
+
+def _look(watch: Watch) -> tuple[history.Command, ...]:
+    return (history.newest(watch.names),) if watch.peeks else history.look(watch.names)
 
 
 def _question(names: Names, reader: Reader) -> history.Command:

@@ -188,12 +188,53 @@ def test_what_is_no_news_puts_no_look_off(watch: Watch, event: Event) -> None:
     assert watch.look_at == 102.0
 
 
-def test_a_producer_that_does_not_publish_is_looked_at_much_more_often(watch: Watch) -> None:
+def test_a_log_whose_producer_does_not_publish_is_looked_into_more_often_and_slower_while_it_does_not_grow(
+    watch: Watch,
+) -> None:
+    made = reader(watch)
+    now = 200.0
+    pauses = []
+
+    watch.look(look(remaining=15, live=False), now=now, contact=0.0)
+    while watch.peeks:
+        pauses.append(round(watch.look_at - now, 3))
+        now = watch.look_at
+        watch.peek(LAST, now)
+    last = watch.look_at
+    watch.look(look(remaining=15, live=False), now=last, contact=0.0)
+    watch.peek(EntryId(ATTEMPT, 9), now=last)
+
+    assert pauses == [0.1, 0.2, 0.4, 0.8]
+    assert last == 202.0
+    assert (round(watch.look_at - last, 3), made.phase) == (0.1, Phase.CATCHING_UP)
+
+
+def test_who_joins_has_all_looked_at(watch: Watch) -> None:
+    reader(watch)
+    watch.look(look(remaining=15, live=False), now=200.0, contact=0.0)
+    before = watch.peeks
+
     reader(watch)
 
-    watch.look(look(remaining=15, live=False), now=200.0, contact=0.0)
+    assert (before, watch.peeks, watch.look_at) == (True, False, 0.0)
 
-    assert 200.0 < watch.look_at <= 200.2
+
+def test_a_reader_that_takes_nothing_does_not_have_a_lost_producer_looked_at_without_pause(watch: Watch) -> None:
+    made = reader(watch)
+    made.phase = Phase.PAUSED
+
+    watch.look(look(), now=1000.0, contact=0.0)
+
+    assert (watch.look_at, made.phase) == (1002.0, Phase.PAUSED)
+
+
+def test_what_is_read_before_a_loss_can_be_told_does_not_put_it_off_for_long(watch: Watch) -> None:
+    made = reader(watch)
+
+    watch.look(look(last=EntryId(ATTEMPT, 9)), now=1000.0, contact=0.0)
+
+    assert made.phase is Phase.CATCHING_UP
+    assert 1000.0 < watch.look_at <= 1000.2
 
 
 def test_only_those_whose_patience_is_over_are_told_that_there_is_no_stream(watch: Watch) -> None:

@@ -10,11 +10,13 @@ from streamfan.errors import ServerRefused, SinkError, StreamNotFound
 from streamfan.events import Event, encode
 from streamfan.redis.address import Address
 from streamfan.redis.connection import Refused, Unreachable
+from streamfan.redis.lease import Lease
 from streamfan.redis.names import Names
+from streamfan.subscriber import watches as module
 from streamfan.subscriber.mailbox import Mailbox
 from streamfan.subscriber.reader import Phase, Reader
 from streamfan.subscriber.watches import Watches
-from tests.support.wire_events import STREAM, entry, start, taken, text
+from tests.support.wire_events import ATTEMPT, STREAM, entry, start, taken, text
 
 if TYPE_CHECKING:
     from streamfan.redis.servers import Servers
@@ -30,6 +32,7 @@ class ScriptedServer:
     Attributes:
         logs: What each log holds, or the error that asking for it meets.
         asked: Every command, in the batches in which they came.
+        lease: What every lease holds.
         listened: Channels that were asked for, and with "-" those that were left.
     """
 
@@ -39,6 +42,7 @@ class ScriptedServer:
         self.logs: dict[str, list[Event] | SinkError] = {}
         self.asked: list[tuple[tuple[Any, ...], ...]] = []
         self.listened: list[str] = []
+        self.lease: bytes | None = None
 
     def home(self, key: str) -> Address:
         return HERE
@@ -58,7 +62,7 @@ class ScriptedServer:
 
     def _answer(self, command: str, key: str, *arguments: Any) -> Any:
         if command in {"GET", "PTTL"} or key.endswith(":attempt"):
-            return {"GET": None, "PTTL": -2}.get(command, [])
+            return {"GET": self.lease, "PTTL": 15_000 if self.lease else -2}.get(command, [])
         held = self.logs.get(key, [])
         if isinstance(held, SinkError):
             return held
@@ -219,6 +223,36 @@ def test_an_answer_that_may_pass_is_a_lost_connection_and_told_to_nobody(
         watches.read()
 
     assert (taken(made), made.phase) == ([], Phase.SEEKING)
+
+
+def test_of_a_log_whose_producer_does_not_publish_only_the_last_entry_is_asked_for(
+    server: ScriptedServer, watches: Watches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    server.logs[log(STREAM)] = [start()]
+    server.lease = Lease(attempt=ATTEMPT, writer="w", seconds=20, live=False).encode()
+    made = reader(watches)
+    watches.listen()
+    watches.acknowledged(LIVE)
+    watches.read()
+    watches.read()
+    watches.scan(0.0)
+    del server.asked[:]
+
+    for _ in range(42):
+        now[0] += 0.05
+        watches.scan(0.0)
+        watches.read()
+    quiet = [len(batch) for batch in server.asked]
+    server.logs[log(STREAM)] = [start(), text(0, "Hello")]
+    for _ in range(20):
+        now[0] += 0.05
+        watches.scan(0.0)
+        watches.read()
+
+    assert quiet == [1, 1, 1, 1, 4]
+    assert taken(made) == [start(), text(0, "Hello")]
 
 
 @pytest.mark.parametrize("data", [b"nonsense", b"", b"[" * 100_000, encode(text(0, "Hello")).replace(b'"s"', b'"t"')])
