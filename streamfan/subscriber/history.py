@@ -11,11 +11,15 @@ from streamfan.redis.names import EntryId
 from streamfan.subscriber.watch import Look
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streamfan.redis.connection import Argument
     from streamfan.redis.names import Names
 
 PAGE = 128
-"""Entries of a log that are asked for at once."""
+"""Entries of a log that are asked for at once, at most."""
+
+_PAGE_BYTES = 256 * 1024
 
 DEFAULT_LEASE = 20.0
 """Seconds that a lease lasts where its producer has not said it."""
@@ -33,9 +37,15 @@ def newest_attempt(names: Names) -> Command:
     return ("XREVRANGE", names.attempt, "+", "-", "COUNT", 1)
 
 
-def page(names: Names, start: str) -> Command:
-    """Asks for the entries from `start` on, as many as fit in a page."""
-    return ("XRANGE", names.log, start, "+", "COUNT", PAGE)
+def page(names: Names, start: str, count: int) -> Command:
+    """Asks for `count` entries from `start` on."""
+    return ("XRANGE", names.log, start, "+", "COUNT", count)
+
+
+def page_length(found: Sequence[tuple[EntryId, bytes]]) -> int:
+    """How many entries of a log to ask for next, where these came last: they are of like size, more or less."""
+    size = sum(len(data) for _, data in found) // max(len(found), 1)
+    return max(1, min(PAGE, _PAGE_BYTES // max(size, 1)))
 
 
 def look(names: Names) -> tuple[Command, ...]:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from streamfan.subscriber.mailbox import Mailbox
 
 
+# How large the entries are is not known yet.
+_FIRST_PAGE = 16
+
+
 class Phase(Enum):
     """What a reader needs next."""
 
@@ -39,6 +43,7 @@ class Reader:
 
     Attributes:
         patience: Until when a stream that is not there yet is waited for, on the monotonic clock.
+        page_length: How many entries of the log to ask for at once.
     """
 
     def __init__(self, stream: str, offset: int, mailbox: Mailbox, attempt: int = 0) -> None:
@@ -46,6 +51,7 @@ class Reader:
         self.mailbox = mailbox
         self.phase = Phase.OVER
         self.patience = 0.0
+        self.page_length = _FIRST_PAGE
         self.position = Position(stream, offset, attempt)
         self._sought = False
 

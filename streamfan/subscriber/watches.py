@@ -20,7 +20,7 @@ from streamfan.subscriber.reader import Phase
 from streamfan.subscriber.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from streamfan.events import Event
     from streamfan.redis.address import Address
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger("streamfan.subscriber")
 
-# Streams that are asked about in one go.
+# Streams that are asked about in one go, and entries that are asked for: an answer is in memory as a whole.
 _BATCH = 64
+_BATCH_ENTRIES = 512
 # How often it is found out which streams are to be looked at.
 _SCAN = 0.05
 # A server that takes longer for an answer was away.
@@ -160,7 +161,7 @@ class Watches:
             for reader in watch.readers
             if reader.phase is Phase.CATCHING_UP or (reader.phase is Phase.SEEKING and watch.look_at <= now)
         ]
-        for connection, batch in self._batches(turns):
+        for connection, batch in self._batches(turns, _entries):
             commands = (_question(watch.names, reader) for watch, reader in batch)
             answers = self._ask(connection, *commands)
             for (watch, reader), answer in zip(batch, answers, strict=True):
@@ -176,7 +177,9 @@ class Watches:
             return
         entries = history.entries(answer)
         if reader.phase is Phase.CATCHING_UP:
-            reader.take_page(entries, last=len(entries) < history.PAGE)
+            last = len(entries) < reader.page_length
+            reader.page_length = history.page_length(entries) if entries else reader.page_length
+            reader.take_page(entries, last=last)
             return
         if entries:
             reader.found(entries[0][0].attempt)
@@ -225,14 +228,25 @@ class Watches:
             self._slow_at = monotonic()
         return answers
 
-    def _batches(self, turns: Iterable[tuple[Watch, T]]) -> Iterator[tuple[Connection, list[tuple[Watch, T]]]]:
-        """The same, by the connection that leads to each log, and not too many at once."""
+    def _batches(
+        self, turns: Iterable[tuple[Watch, T]], entries: Callable[[T], int] = lambda _: 1
+    ) -> Iterator[tuple[Connection, list[tuple[Watch, T]]]]:
+        """The same, by the connection that leads to each log, and for not too many `entries` at once."""
         by_connection: dict[Connection, list[tuple[Watch, T]]] = {}
         for watch, what in turns:
             by_connection.setdefault(self._servers.at(watch.names.log), []).append((watch, what))
         for connection, all_of_it in by_connection.items():
-            for first in range(0, len(all_of_it), _BATCH):
-                yield connection, all_of_it[first : first + _BATCH]
+            batch: list[tuple[Watch, T]] = []
+            held = 0
+            for watch, what in all_of_it:
+                count = entries(what)
+                if batch and (len(batch) == _BATCH or held + count > _BATCH_ENTRIES):
+                    yield connection, batch
+                    batch, held = [], 0
+                batch.append((watch, what))
+                held += count
+            if batch:
+                yield connection, batch
 
 
 def _refusal(answer: SinkError) -> ServerRefused:
@@ -246,8 +260,15 @@ def _look(watch: Watch) -> tuple[history.Command, ...]:
     return (history.newest(watch.names),) if watch.peeks else history.look(watch.names)
 
 
+def _entries(reader: Reader) -> int:
+    """How many entries its question asks for."""
+    return 1 if reader.phase is Phase.SEEKING else reader.page_length
+
+
 def _question(names: Names, reader: Reader) -> history.Command:
-    return history.newest(names) if reader.phase is Phase.SEEKING else history.page(names, reader.next_id)
+    if reader.phase is Phase.SEEKING:
+        return history.newest(names)
+    return history.page(names, reader.next_id, reader.page_length)
 
 
 def _event(data: bytes, stream: str) -> Event | None:

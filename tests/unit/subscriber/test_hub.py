@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streamfan import retry
 from streamfan.errors import CancelRefused, ServerRefused, ServerUnreachable, StreamfanError
 from streamfan.redis.connection import Refused, Unreachable
 from streamfan.redis.lease import Lease
@@ -39,6 +40,7 @@ def redis(monkeypatch: pytest.MonkeyPatch) -> ScriptedRedis:
     monkeypatch.setattr(hub, "Servers", made.servers)
     monkeypatch.setattr(ears, "Doorbell", made.doorbell)
     monkeypatch.setattr(hub, "_IDLE", 0.05)
+    monkeypatch.setattr(retry, "_LONGEST_PAUSE", 0.1)
     return made
 
 

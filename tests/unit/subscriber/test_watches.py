@@ -11,7 +11,7 @@ from streamfan.events import Event, encode
 from streamfan.redis.address import Address
 from streamfan.redis.connection import Refused, Unreachable
 from streamfan.redis.lease import Lease
-from streamfan.redis.names import Names
+from streamfan.redis.names import EntryId, Names
 from streamfan.subscriber import watches as module
 from streamfan.subscriber.mailbox import Mailbox
 from streamfan.subscriber.reader import Phase, Reader
@@ -60,14 +60,27 @@ class ScriptedServer:
         self.asked.append(commands)
         return [self._answer(*command) for command in commands]
 
+    @property
+    def counts(self) -> list[int]:
+        """How many entries of a log were asked for, each time."""
+        return [command[-1] for batch in self.asked for command in batch if command[0] == "XRANGE"]
+
+    def count(self, batch: tuple[tuple[Any, ...], ...]) -> int:
+        """How many entries a batch asks for."""
+        return sum(command[-1] for command in batch if command[0] == "XRANGE")
+
     def _answer(self, command: str, key: str, *arguments: Any) -> Any:
         if command in {"GET", "PTTL"} or key.endswith(":attempt"):
             return {"GET": self.lease, "PTTL": 15_000 if self.lease else -2}.get(command, [])
         held = self.logs.get(key, [])
         if isinstance(held, SinkError):
             return held
-        entries = [[str(id).encode(), [b"event", data]] for id, data in map(entry, held)]
-        return entries[-1:] if command == "XREVRANGE" else entries
+        entries = [(id, [str(id).encode(), [b"event", data]]) for id, data in map(entry, held)]
+        if command == "XREVRANGE":
+            return [found for _, found in entries[-1:]]
+        start, _, _, count = arguments
+        first = EntryId.parse(start.strip("(").encode())
+        return [found for id, found in entries if id > first or (id == first and "(" not in start)][:count]
 
 
 @pytest.fixture
@@ -135,6 +148,28 @@ def test_after_a_lost_connection_it_listens_again_before_it_reads(server: Script
 
     assert len(server.asked) == asked
     assert server.listened == [LIVE, LIVE]
+
+
+def test_a_page_has_fewer_entries_where_they_are_large_and_an_answer_has_not_too_many(
+    server: ScriptedServer, watches: Watches
+) -> None:
+    for name, size in (("small", 10), ("large", 65_536)):
+        server.logs[log(name)] = [text(number * size, "x" * size) for number in range(20)]
+    readers = [reader(watches, name) for name in ("small", "large") for _ in range(10)]
+    watches.listen()
+    for name in ("small", "large"):
+        watches.acknowledged(Names("streamfan", name).live)
+
+    for _ in range(3):
+        watches.read()
+        for made in readers:
+            taken(made)
+            watches.make_room(made)
+
+    first, second = server.counts[:20], server.counts[20:]
+    assert set(first) == {16}
+    assert sorted(set(second)) == [3, 128]
+    assert max(map(server.count, server.asked)) <= 512
 
 
 def test_many_streams_are_asked_about_in_batches(server: ScriptedServer, watches: Watches) -> None:
