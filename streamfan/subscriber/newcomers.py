@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from streamfan.errors import HistoryTrimmed, Restarted, ServerRefused, StreamError, UsageError, WireError
 from streamfan.subscriber import hubs
 from streamfan.subscriber.arrivals import Arrival, Arrivals, Latest
-from streamfan.subscriber.reading import Reading
+from streamfan.subscriber.reading import Reading, check_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,8 +78,7 @@ class Newcomers:
 
     def begin(self) -> None:
         """Have it all read, if it is not; again after an error."""
-        if self._process != os.getpid():
-            raise UsageError("this subscription belongs to the parent process\nTry: subscribe after the fork")
+        check_process(self._process)
         if not self._attends and not self.over:
             arrivals, wanted = self._arrivals, self._wanted
             hub, _ = hubs.use(wanted.address, wanted.prefix, lambda hub: hub.attend(arrivals, wanted.wait))
@@ -97,7 +96,9 @@ class Newcomers:
             StreamError: What has become of the stream that is read; the next one follows.
             WireError: It holds something else than events; likewise.
             ServerError: What has become of the server.
+            UsageError: This is a child of the process that subscribed.
         """
+        check_process(self._process)
         while not self.over:
             if self._current is None or self._current.over:
                 if not self._found:

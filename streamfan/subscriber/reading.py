@@ -88,8 +88,7 @@ class Reading:
 
     def begin(self) -> None:
         """Have the stream read, if it is not; again after an error."""
-        if self._process != os.getpid():
-            raise UsageError("this subscription belongs to the parent process\nTry: subscribe after the fork")
+        check_process(self._process)
         if not self._reads and not self.over:
             reader, wanted = self._reader, self._wanted
             self._hub, _ = hubs.use(wanted.address, wanted.prefix, lambda hub: hub.read(reader, wanted.wait))
@@ -105,7 +104,10 @@ class Reading:
             StreamError: What has become of the stream; `begin` takes the reading up again.
             WireError: It holds something else than events.
             ServerError: What has become of the server; likewise.
+            UsageError: This is a child of the process that subscribed.
         """
+        # First: in a child of fork() the mailbox may be locked for ever.
+        check_process(self._process)
         if self.over:
             return None
         if not self._items:
@@ -163,3 +165,9 @@ class Reading:
             self.outcome = item
             self._leave()
         return item
+
+
+def check_process(process: int) -> None:
+    """Refuse whoever is not `process`: a child has no thread that reads."""
+    if process != os.getpid():
+        raise UsageError("this subscription belongs to the parent process\nTry: subscribe after the fork")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -210,6 +211,17 @@ def test_forgotten_it_waits_and_reads_no_more(hub: ScriptedHub) -> None:
     del newcomers
 
     assert (hub.attending, hub.readers) == ([], {})
+
+
+def test_a_child_is_refused(hub: ScriptedHub, newcomers: Newcomers, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.begin("a")
+    newcomers.take()
+    process = os.getpid()
+
+    monkeypatch.setattr(os, "getpid", lambda: process + 1)
+
+    with pytest.raises(UsageError, match="belongs to the parent process"):
+        newcomers.take()
 
 
 def test_what_is_stopped_is_the_stream_that_is_read(hub: ScriptedHub, newcomers: Newcomers) -> None:

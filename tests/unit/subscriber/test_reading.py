@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from streamfan.errors import HistoryTrimmed, ProducerLost, Restarted, StreamFailed
+from streamfan.errors import HistoryTrimmed, ProducerLost, Restarted, StreamFailed, UsageError
 from streamfan.events import Event, Fault
 from streamfan.subscriber.reading import Reading
 from tests.support.scripted_hub import WANTED
@@ -129,6 +130,19 @@ def test_only_a_full_mailbox_has_room_again(hub: ScriptedHub) -> None:
     reading.take()
 
     assert (before, full, hub.rooms) == (0, True, 1)
+
+
+def test_a_child_whose_mailbox_is_locked_is_refused_and_does_not_wait(
+    hub: ScriptedHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = begun()
+    process = os.getpid()
+
+    # The thread that read was putting something into it when the process forked.
+    with reading._mailbox._lock:
+        monkeypatch.setattr(os, "getpid", lambda: process + 1)
+        with pytest.raises(UsageError, match="belongs to the parent process"):
+            reading.take()
 
 
 def test_what_was_read_before_is_counted(hub: ScriptedHub) -> None:
