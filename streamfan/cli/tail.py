@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import getpass
-import os
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +12,7 @@ from click.core import ParameterSource
 from streamfan.cli import console
 from streamfan.cli.listing import list_recent
 from streamfan.cli.output import Output
+from streamfan.cli.secret_file import read_secret
 from streamfan.errors import (
     HistoryTrimmed,
     ServerError,
@@ -23,7 +22,7 @@ from streamfan.errors import (
     WireError,
 )
 from streamfan.events import End, encode
-from streamfan.redis.address import Address
+from streamfan.redis.address import LOCAL, Address, find
 from streamfan.subscriber import subscribe
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from streamfan.events import Event
     from streamfan.subscriber import Subscription
 
-_LOCAL = "redis://localhost:6379/0"
 _FAILED = 1
 _NOT_REACHED = 4
 
@@ -58,7 +56,7 @@ Exit codes:
 
 @click.command(epilog=EPILOG)
 @click.argument("stream", required=False)
-@click.option("--url", metavar="URL", help=f"The Redis; $REDIS_URL unless given, else {_LOCAL}.")
+@click.option("--url", metavar="URL", help=f"The Redis; $REDIS_URL unless given, else {LOCAL}.")
 @click.option(
     "--from", "offset", type=click.IntRange(min=0), default=0, metavar="OFFSET", help="Leave out so many bytes of text."
 )
@@ -92,7 +90,7 @@ def tail(context: click.Context, /, stream: str | None, url: str | None, prefix:
     example, stops nobody but this command.
     """
     _check(_given(context))
-    address = _address(url)
+    address = find(url) or Address(LOCAL)
     try:
         if how["listing"]:
             list_recent(address, prefix, as_json=how["as_json"])
@@ -141,31 +139,12 @@ def _check(given: set[str]) -> None:
 def _tail(stream: str | None, address: Address, prefix: str, **how: Any) -> int:
     """Follow a stream, or stop it; the exit code."""
     events: bool = how["events"] or how["cancel"]
-    token = _token(how["token_file"])
+    token = read_secret("--token-file", how["token_file"], "STREAMFAN_TOKEN")
     place = {"offset": how["offset"], "attempt": how["attempt"]}
     with subscribe(
         address.url, stream, **place, events=events, wait=how["wait"], prefix=prefix, token=token
     ) as subscription:
         return _cancel(subscription, how["reason"]) if how["cancel"] else _follow(subscription, address)
-
-
-def _address(url: str | None) -> Address:
-    if url is not None:
-        return Address(url)
-    said = os.environ.get("REDIS_URL")
-    return Address(said, "$REDIS_URL") if said else Address(_LOCAL)
-
-
-def _token(path: str | None) -> str | None:
-    if path is None:
-        return os.environ.get("STREAMFAN_TOKEN") or None
-    try:
-        token = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--token-file {path!r} cannot be read: {error}") from None
-    if not token:
-        raise UsageError(f"--token-file {path!r} is empty")
-    return token
 
 
 # Following
