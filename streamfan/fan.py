@@ -267,7 +267,12 @@ class Fan:
     @property
     def report(self) -> Report:
         """What became of everything so far."""
-        return Report(tuple(lane.report() for lane in self._lanes), self._accounts.reports(), self._accounts.finished)
+        return Report(
+            tuple(lane.report() for lane in self._lanes),
+            self._accounts.reports(),
+            self._accounts.finished,
+            self._accounts.metrics(),
+        )
 
     def _stream_report(self, stream: Stream, deliveries: Sequence[DeliveryReport]) -> StreamReport:
         end = stream.outcome
@@ -283,8 +288,9 @@ class Fan:
             error=None if end is None or end.error is None else f"{end.error.type}: {end.error.message}",
             bytes=stream.length,
             tokens=stream.tokens,
-            ttft=None if end is None else end.ttft,
-            duration=None if end is None else end.duration,
+            ttft=stream.ttft,
+            duration=stream.duration,
+            tpot=stream.tpot,
             sha256=None if end is None else end.sha256,
             deliveries=tuple(sorted(known.values(), key=lambda delivery: order[delivery.sink])),
         )

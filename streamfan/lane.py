@@ -14,6 +14,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
+from streamfan.counters import Counters
 from streamfan.cursor import Cursor, Step, describe
 from streamfan.dispatcher import Bell
 from streamfan.errors import SinkClosed, SinkTimeout
@@ -117,6 +118,7 @@ class Lane:
         self._call: _Call | None = None
         self._logged = State.STARTING
         self._tally = _Tally()
+        self._counters = Counters()
         self._error: BaseException | None = None
         self._trouble = ""
         # daemon: a sink stuck in its client library must not keep the interpreter alive.
@@ -203,6 +205,7 @@ class Lane:
         now, call = monotonic(), self._call
         with self._lock:
             tally, cursors, given_up = replace(self._tally), self._cursors, list(self._given_up)
+            metrics = self._counters.read(cursor.flow(self._abandoned) for cursor in (*cursors, *given_up))
         for cursor in (*cursors, *given_up):
             tally.add(cursor)
         waiting = (cursor.stream.written_at(cursor.offset) for cursor in cursors if cursor.behind)
@@ -226,6 +229,7 @@ class Lane:
             error=None if self._error is None or not (tally.failed or self._failing) else describe(self._error),
             trouble=self._why(State.DEGRADED) if self.state is State.DEGRADED else None,
             left=self._left,
+            metrics=metrics,
         )
 
     @property
@@ -246,6 +250,8 @@ class Lane:
         self.expire(now)
         what = f"{call.method}() has not returned after {now - call.started:.1f} s" if call else "not finished in time"
         self._fault(timeout := SinkTimeout(what))
+        if call is not None:
+            self._counters.fail(call.method, timeout)
         for cursor in self._cursors:
             # No more than a note: the cursor is the lane's own, whose call may still return.
             cursor.error = cursor.error or timeout
@@ -393,11 +399,14 @@ class Lane:
         except BaseException as error:  # foreign code: even one that raises SystemExit fails alone
             leave_child(self._process, error)
             log.debug("sink %r: %s() raised", self.id, what, exc_info=True)
+            self._counters.fail(what, error)
             self._trouble = f"{what}() failed, trying again: {describe(error)}"
             return None, error
         finally:
             self._call = None
         leave_child(self._process)
+        if what == "write":
+            self._counters.send(monotonic() - now)
         return returned, None
 
     def _fault(self, error: BaseException) -> None:
@@ -430,6 +439,7 @@ class Lane:
         with self._lock:
             self._given_up.remove(cursor)
             self._tally.add(cursor)
+            self._counters.settle(cursor.flow())
         self._settled(cursor.stream, cursor.report(self.id))
 
     def _note_state(self) -> None:
