@@ -63,6 +63,7 @@ class RunCommand(click.Command):
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; repeatable.")
 @click.option("--chat/--no-chat", default=None, help="Put the prompt through the model's chat template.")
 @click.option("--spill-dir", metavar="DIR", help="Keep what a sink was not given, as recordings in this folder.")
+@click.option("--metrics-file", metavar="PATH", help="Keep this file up to date with metrics, as Prometheus text.")
 @click.option(
     "--on-sink-failure",
     type=click.Choice(["continue", "abort"]),

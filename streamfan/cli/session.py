@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from enum import IntEnum
 from math import inf
@@ -91,6 +91,16 @@ class Session:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
         self._add_sinks()
+        with self._config.metrics.following(self._fan) if self._config.metrics is not None else nullcontext():
+            self._generate()
+            with Draining(self._fan):
+                self._fan.close()
+        code = self._exit_code()
+        show(self._report, self._config.summary, code)
+        self._say_what_failed()
+        return code
+
+    def _generate(self) -> None:
         self._worker.start()
         for phase in ("connecting", "loading"):
             with console.waiting(self._doing(phase)):
@@ -99,12 +109,6 @@ class Session:
         self._may_generate.set()
         self._wait_while("generating")
         self._given_up = self._phase != "over"
-        with Draining(self._fan):
-            self._fan.close()
-        code = self._exit_code()
-        show(self._report, self._config.summary, code)
-        self._say_what_failed()
-        return code
 
     def _add_sinks(self) -> None:
         for sink in self._config.sinks:

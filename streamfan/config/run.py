@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from streamfan.config.options import Summary
+    from streamfan.metrics import MetricsFile
     from streamfan.source import Request, Source
 
 CONFIG_VARIABLE = "STREAMFAN_CONFIG"
@@ -34,6 +35,7 @@ class RunConfig:
         request: What to ask the source for, all but the prompt.
         quiet: Whether stdout was told to stay out.
         spill: Where text is kept that a sink was not given.
+        metrics: Where metrics are written while it runs.
         abort: Whether to stop the source when a required sink has failed.
     """
 
@@ -43,6 +45,7 @@ class RunConfig:
     quiet: bool
     summary: Summary | None
     spill: Spill | None
+    metrics: MetricsFile | None
     abort: bool
 
     def request_for(self, prompt: str | None) -> Request:
@@ -93,8 +96,16 @@ def configure(
         quiet=run.quiet,
         summary=run.summary,
         spill=None if run.spill_dir is None else Spill(run.spill_dir),
+        metrics=None if run.metrics_file is None else _metrics(run.metrics_file),
         abort=run.on_sink_failure == "abort",
     )
+
+
+def _metrics(path: str) -> MetricsFile:
+    # Only where they are wanted: they need an extra.
+    from streamfan.metrics import MetricsFile
+
+    return MetricsFile(path)
 
 
 def _file(config: str | None, environ: Mapping[str, str]) -> File:
