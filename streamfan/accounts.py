@@ -56,8 +56,8 @@ class Accounts:
     @property
     def streams(self) -> list[Stream]:
         """Those that are not finished everywhere."""
-        with self._lock:
-            return list(self._open)
+        # No lock: a signal handler may have interrupted the very thread that holds it, and a copy is made at once.
+        return list(self._open)
 
     def open(self, stream: Stream, lanes: int) -> None:
         """Begin with a stream that so many lanes are given."""
