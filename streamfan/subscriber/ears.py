@@ -5,8 +5,8 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from streamfan.redis.connection import Unreachable
 from streamfan.redis.doorbell import Doorbell
+from streamfan.redis.errors import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

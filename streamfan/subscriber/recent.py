@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import SinkError, WireError
 from streamfan.events import End, Start, Text, decode, is_stream_id
-from streamfan.redis.connection import Refused
+from streamfan.redis.errors import Refused
 from streamfan.redis.names import Names, check_prefix, index
 from streamfan.redis.servers import Servers
 from streamfan.subscriber import history

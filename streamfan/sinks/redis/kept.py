@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent, Retryable
 from streamfan.events import Text
-from streamfan.redis.connection import Refused
+from streamfan.redis.errors import Refused
 from streamfan.redis.names import Names, index
 from streamfan.sinks.redis.log import held
 from streamfan.sinks.redis.producer import Producer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import Permanent, Retryable
 from streamfan.events import End, Start, Text, decode, encode
-from streamfan.redis.connection import Refused
+from streamfan.redis.errors import Refused
 from streamfan.redis.names import EntryId
 from streamfan.sinks.redis.owner import NOT_LATER, field
 from streamfan.sinks.redis.presence import milliseconds

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from streamfan.errors import Permanent
-from streamfan.redis.connection import Refused
+from streamfan.redis.errors import Refused
 from streamfan.redis.names import EntryId
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamfan.redis.address import Address
-from streamfan.redis.connection import Unreachable
 from streamfan.redis.doorbell import Heard
+from streamfan.redis.errors import Unreachable
 from streamfan.subscriber import ears as module
 from streamfan.subscriber.ears import Ears
 

@@ -9,7 +9,7 @@ import pytest
 from streamfan.errors import ServerRefused, SinkError, StreamNotFound
 from streamfan.events import Event, encode
 from streamfan.redis.address import Address
-from streamfan.redis.connection import Refused, Unreachable
+from streamfan.redis.errors import Refused, Unreachable
 from streamfan.redis.lease import Lease
 from streamfan.redis.names import EntryId, Names
 from streamfan.subscriber import watches as module
