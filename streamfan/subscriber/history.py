@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from streamfan.events import End, decode
+from streamfan.redis.entries import field
 from streamfan.redis.lease import Lease
 from streamfan.redis.names import EntryId
 from streamfan.subscriber.watch import Look
@@ -61,13 +62,13 @@ def look(names: Names) -> tuple[Command, ...]:
 
 def entries(answer: Any) -> list[tuple[EntryId, bytes]]:
     """The entries of a log in an answer, each with its event as it is."""
-    return [(EntryId.parse(id), _field(fields, b"event") or b"") for id, fields in answer]
+    return [(EntryId.parse(id), field(fields, b"event")) for id, fields in answer]
 
 
 def seen(lease: bytes | None, remaining: int, attempt: Any, last: Any) -> Look:
     """What the answers to `look` say."""
     held = None if lease is None else Lease.decode(lease)
-    said = _field(attempt[0][1], b"lease") if attempt else None
+    said = field(attempt[0][1], b"lease") if attempt else None
     found = entries(last)
     return Look(
         lease=held,
@@ -77,11 +78,6 @@ def seen(lease: bytes | None, remaining: int, attempt: Any, last: Any) -> Look:
         last=found[0][0] if found else None,
         ended=bool(found) and isinstance(decode(found[0][1]), End),
     )
-
-
-def _field(fields: list[bytes], name: bytes) -> bytes | None:
-    """The value of a field in an entry, which is names and values by turns."""
-    return next((value for key, value in zip(fields[::2], fields[1::2], strict=False) if key == name), None)
 
 
 def _seconds(said: bytes | None) -> float:

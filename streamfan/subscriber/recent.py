@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import SinkError, WireError
-from streamfan.events import End, Start, Text, decode, is_stream_id
+from streamfan.events import End, Start, decode, is_stream_id
+from streamfan.redis.entries import held
 from streamfan.redis.errors import Refused
 from streamfan.redis.names import Names, check_prefix, index
 from streamfan.redis.servers import Servers
@@ -80,7 +81,7 @@ def _recent(servers: Servers, names: Names) -> RecentStream:
         state=event.finish_reason if isinstance(event, End) else "running" if lease is not None else "lost",
         model=None if start is None else start.model,
         opened=None if start is None else start.time,
-        bytes=event.end if isinstance(event, Text) else event.offset if isinstance(event, End) else 0,
+        bytes=held(event),
     )
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent, Retryable
 from streamfan.events import Text
+from streamfan.redis.entries import held
 from streamfan.redis.errors import Refused
 from streamfan.redis.names import Names, index
-from streamfan.sinks.redis.log import held
 from streamfan.sinks.redis.producer import Producer
 from streamfan.sinks.redis.replicas import Replicas
 from streamfan.sinks.redis.requests import Requests
