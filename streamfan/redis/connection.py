@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from streamfan.redis.address import Address
 
 Argument = str | bytes | int
+Command = tuple[Argument, ...]
 T = TypeVar("T")
 
 TIMEOUT = 5.0
@@ -61,7 +62,7 @@ class Line:
         """Hang up; never raises."""
         self._connection.disconnect()
 
-    def _send(self, commands: Iterable[tuple[Argument, ...]]) -> None:
+    def _send(self, commands: Iterable[Command]) -> None:
         if not self.alive:
             # redis-py would connect again.
             raise Unreachable(f"Redis at {self.address}: the connection was lost")
@@ -119,7 +120,7 @@ class Connection(Line):
         """Send one command and return its answer, as RESP2 has it."""
         return self.pipeline(arguments)[0]
 
-    def pipeline(self, *commands: tuple[Argument, ...]) -> list[Any]:
+    def pipeline(self, *commands: Command) -> list[Any]:
         """Send all commands at once and return their answers; one that is refused does not stop the others."""
         answers = self.answers(*commands)
         for answer in answers:
@@ -127,7 +128,7 @@ class Connection(Line):
                 raise answer
         return answers
 
-    def answers(self, *commands: tuple[Argument, ...]) -> list[Any]:
+    def answers(self, *commands: Command) -> list[Any]:
         """The same as `pipeline`, with the error that each refused command has met in the place of its answer."""
         answers = self._call(lambda: self._exchange(commands))
         return [self._understood(answer) if isinstance(answer, Exception) else answer for answer in answers]
@@ -136,7 +137,7 @@ class Connection(Line):
         error = sorted_error(answer, self.address)
         return self._lose(error) if isinstance(error, Elsewhere) else error
 
-    def _exchange(self, commands: tuple[tuple[Argument, ...], ...]) -> list[Any]:
+    def _exchange(self, commands: tuple[Command, ...]) -> list[Any]:
         self._send(commands)
         return [self._answer() for _ in commands]
 
@@ -171,3 +172,8 @@ def _make(address: Address, credentials: Mapping[str, str], timeout: float) -> A
         return options.pop("connection_class", Connection)(**options)
     except (RedisError, TypeError, ValueError) as error:
         raise ConfigError(f"Redis at {address}: its URL has an option that cannot be used: {error}") from None
+
+
+def milliseconds(seconds: float) -> int:
+    """As Redis takes a time."""
+    return int(seconds * 1000)

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from streamfan.errors import Permanent, Retryable
 from streamfan.events import Text
 from streamfan.redis.entries import held
 from streamfan.redis.errors import Refused
 from streamfan.redis.names import Names, index
+from streamfan.sinks.redis.presence import Presence
 from streamfan.sinks.redis.producer import Producer
+from streamfan.sinks.redis.pulse import Pulse
 from streamfan.sinks.redis.replicas import Replicas
-from streamfan.sinks.redis.requests import Requests
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from streamfan.events import Chunk, End, StreamInfo
-    from streamfan.redis.connection import Argument
+    from streamfan.redis.connection import Command
     from streamfan.sinks.redis.link import Link
     from streamfan.sinks.redis.options import RedisOptions
+
+T = TypeVar("T")
 
 _INDEX_LENGTH = 1000
 # The first channel that the user may not publish on. A server before 7.0 cannot say, and forbids none unless told to.
@@ -39,9 +44,9 @@ _REMEMBERED = 16_384
 
 @dataclass(slots=True)
 class _Known:
-    """What outlives a stream's connections: who is told of requests, and how much of the text was ever sent."""
+    """What outlives a stream's connections: its sign of life, and how much of the text was ever sent."""
 
-    requests: Requests
+    presence: Presence
     sent: int = 0
     producer: Producer | None = None
 
@@ -54,6 +59,7 @@ class Kept:
         self._options = options
         self._replicas = Replicas(options.wait_replicas, options.wait_timeout)
         self._streams: OrderedDict[tuple[str, int], _Known] = OrderedDict()
+        self._pulse = Pulse(link, options.heartbeat, lambda: [known.presence for known in self._streams.values()])
 
     def rehearse(self) -> None:
         """Find out whether streams can be kept: needs of server and user what every event needs."""
@@ -70,15 +76,18 @@ class Kept:
 
     def open(self, stream: StreamInfo) -> int:
         """Take the stream over, and say how much of its text is there."""
+        self._pulse.keep_up()
         known = self._remember(stream)
-        known.producer = producer = self._producer(stream)
-        last = producer.open()
-        self._list(stream, stream.time, announced=self._options.mode == "both")
+        names = Names(self._options.prefix, stream.id)
+        connection = self._link.reach(names.log)
+        known.producer = producer = Producer(connection, names, stream, known.presence, self._options)
+        last = self._list(producer.open, producer, stream.id, stream.time, announced=self._options.mode == "both")
         # More than was sent from here was brought by another sink that has the same server.
         return min(held(last), known.sent)
 
     def write(self, chunk: Chunk) -> None:
         """Append a chunk."""
+        self._pulse.keep_up()
         producer = self._opened(chunk.stream)
         if producer is None:
             raise Retryable(f"Redis at {self._link.address}: the connection was lost")
@@ -88,10 +97,11 @@ class Kept:
 
     def beat(self, stream: StreamInfo) -> None:
         """Renew the lease, over a new connection if need be: the stream is still opened again before a write."""
-        self._producer(stream).renew()
+        self._pulse.beat(self._remember(stream).presence)
 
     def close(self, stream: StreamInfo, end: End) -> None:
         """Append the end, and return once as many replicas as are wanted have it."""
+        self._pulse.keep_up()
         # A stream that was given up is closed without being opened again.
         there = end.offset if self._opened(stream) else self.open(stream)
         if end.complete and there < end.offset:
@@ -100,9 +110,8 @@ class Kept:
             )
         producer = self._opened(stream)
         assert producer is not None, "it has just been opened"
-        producer.append(end if self._options.token_ids else replace(end, token_ids=()))
-        producer.finish()
-        self._list(stream, end.time)
+        event = end if self._options.token_ids else replace(end, token_ids=())
+        self._list(partial(producer.close, event), producer, stream.id, end.time)
         # Last: they are waited for up to what this connection has written last, which may not have been the end.
         self._replicas.confirm(self._link.reach(Names(self._options.prefix, stream.id).log))
         del self._streams[stream.id, stream.attempt]
@@ -117,36 +126,44 @@ class Kept:
                 f"Try: ACL SETUSER NAME &{self._options.prefix}:*, or the option mode=log"
             )
 
-    def _producer(self, stream: StreamInfo) -> Producer:
-        known = self._streams.get((stream.id, stream.attempt))
-        requests = self._requests(stream) if known is None else known.requests
-        names = Names(self._options.prefix, stream.id)
-        return Producer(self._link.reach(names.log), names, stream, self._options, requests)
-
-    def _requests(self, stream: StreamInfo) -> Requests:
-        return Requests(stream, self._options.token)
-
     def _opened(self, stream: StreamInfo) -> Producer | None:
         known = self._streams.get((stream.id, stream.attempt))
         return known.producer if known is not None and known.producer is not None and known.producer.usable else None
 
     def _remember(self, stream: StreamInfo) -> _Known:
         key = (stream.id, stream.attempt)
-        known = self._streams[key] = self._streams.get(key) or _Known(self._requests(stream))
+        known = self._streams[key] = self._streams.get(key) or _Known(self._presence(stream))
         self._streams.move_to_end(key)
         if len(self._streams) > _REMEMBERED:
             self._streams.popitem(last=False)
         return known
 
-    def _list(self, stream: StreamInfo, time: datetime, *, announced: bool = False) -> None:
+    def _presence(self, stream: StreamInfo) -> Presence:
+        return Presence(Names(self._options.prefix, stream.id), stream, self._options)
+
+    def _list(
+        self,
+        call: Callable[[Sequence[Command]], T],
+        producer: Producer,
+        id: str,
+        time: datetime,
+        *,
+        announced: bool = False,
+    ) -> T:
+        """Have the stream listed in the index by `call`, or after it."""
         key = index(self._options.prefix)
-        # In a cluster it is at another server, and nothing is lost if that takes it twice.
         connection = self._link.reach(key)
-        commands: list[tuple[Argument, ...]] = [
-            ("ZADD", key, int(time.timestamp() * 1000), stream.id),
+        commands: list[Command] = [
+            ("ZADD", key, int(time.timestamp() * 1000), id),
             ("ZREMRANGEBYRANK", key, 0, -_INDEX_LENGTH - 1),
         ]
         if announced:
             # Whoever hears of it finds it in the index.
-            commands.append((connection.publish, key, f"{stream.id} {stream.attempt}"))
+            # Not sharded, in a cluster either: who waits for any stream knows none that would tell the server.
+            commands.append(("PUBLISH", key, f"{stream.id} {stream.attempt}"))
+        if connection is producer.connection:
+            return call(commands)
+        # In a cluster it is at another server, and nothing is lost if that takes it twice.
+        result = call(())
         connection.pipeline(*commands)
+        return result

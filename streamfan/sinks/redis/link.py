@@ -22,7 +22,7 @@ _LOCAL = "redis://localhost:6379/0"
 # On this machine a server answers at once, or it is none.
 _LOCAL_TIMEOUT = 1.0
 # A producer must outlive a server that says nothing for half of the default lease: what comes together then are a
-# beat's pause, the silence, a try that is in vain, and the rest after it.
+# quarter of the lease since it was renewed (see `Pulse`), the silence, a try that is in vain, and the rest after it.
 _TIMEOUT = 2.0
 
 
@@ -50,17 +50,24 @@ class Link:
         if self.address is None:
             self.address = self._local()
 
+    def home(self, key: str) -> Address:
+        """Which server `key` lives at; may have to ask."""
+        return self._reached().home(key)
+
     def reach(self, key: str) -> Connection:
         """The connection to the server that `key` lives at; a new one if the last has broken."""
-        if self._servers is None:
-            assert self.address is not None, "a lane connects before it opens"
-            self._servers = Servers(self.address, self._credentials, timeout=_TIMEOUT)
-        return self._servers.at(key)
+        return self._reached().at(key)
 
     def close(self) -> None:
         """Hang up."""
         if self._servers is not None:
             self._servers.close()
+
+    def _reached(self) -> Servers:
+        if self._servers is None:
+            assert self.address is not None, "a lane connects before it opens"
+            self._servers = Servers(self.address, self._credentials, timeout=_TIMEOUT)
+        return self._servers
 
     def _local(self) -> Address:
         local = Address(_LOCAL)

@@ -6,23 +6,24 @@ there already, and one of an attempt that another has taken over from.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import Permanent, Retryable
 from streamfan.events import End, Start, Text, decode, encode
+from streamfan.redis.batch import accept
+from streamfan.redis.connection import milliseconds
 from streamfan.redis.entries import field
-from streamfan.redis.errors import Refused
 from streamfan.redis.names import EntryId
-from streamfan.sinks.redis.owner import NOT_LATER
-from streamfan.sinks.redis.presence import milliseconds
+from streamfan.sinks.redis.owner import was_later
 
 if TYPE_CHECKING:
     from streamfan.events import Event
-    from streamfan.redis.connection import Argument, Connection
+    from streamfan.redis.batch import Answers, Batch
+    from streamfan.redis.connection import Command, Connection
     from streamfan.redis.names import Names
     from streamfan.sinks.redis.options import RedisOptions
-    from streamfan.sinks.redis.owner import Claim
-    from streamfan.sinks.redis.requests import Requests
+    from streamfan.sinks.redis.presence import Presence
 
 # The doorbell rings only if the log has the event; MULTI would ring also where XADD was refused. What is asked of the
 # producer comes back with the same answer.
@@ -39,86 +40,102 @@ _OVERSHOOT = 8
 class Log:
     """The entries of one attempt's log, and the channel that tells of them; for one connection.
 
-    Every method raises a `SinkError`: `Permanent` where another writer has taken over.
+    What goes wrong is a `SinkError`: `Permanent` where another writer has taken over. A `WireError` is raised where
+    somebody else has written into the log what is no event.
 
     Attributes:
-        usable: Whether it was opened and, as far as is known, has not vanished since.
+        usable: Whether it has been opened and, as far as is known, has not vanished since.
     """
 
-    def __init__(
-        self, connection: Connection, names: Names, claim: Claim, options: RedisOptions, requests: Requests
-    ) -> None:
+    def __init__(self, connection: Connection, names: Names, presence: Presence, options: RedisOptions) -> None:
         self.usable = False
         self._connection = connection
         self._names = names
-        self._claim = claim
+        self._claim = presence.claim
+        self._requests = presence.requests
         self._options = options
-        self._requests = requests
         self._last_id: EntryId | None = None
         self._trimmed = 0
         self._publishes = options.mode == "both"
 
-    def open(self, start: Start) -> Event:
-        """Begin with `start` unless that has been done; returns the last event of this attempt."""
-        last = self._last()
-        if last is not None and last[0].attempt == start.attempt:
-            self._last_id, event = last
-        else:
-            event = start
-            self._append(0, event)
-        self.usable = True
+    @property
+    def questions(self) -> tuple[Command, ...]:
+        """Asks for the last event, and for the first of this attempt."""
+        start = str(EntryId(self._claim.owner.attempt, 0))
+        return (self._newest, ("XRANGE", self._names.log, start, start))
+
+    def find(self, answers: Answers, *, claimed: bool) -> Event | None:
+        """Take the answers to `questions`; returns the last event of this attempt, None if there is none.
+
+        Args:
+            claimed: Whether it is known that the stream is this attempt's; the claim of whoever has begun it may have
+                been lost.
+        """
+        accept(answers)
+        newest, started = answers
+        last = _last(newest)
+        if last is not None and last[0].attempt > self._claim.owner.attempt:
+            raise self._claim.lost(last[0].attempt)
+        writer = None if claimed else _writer(started)
+        if writer not in {None, self._claim.owner.writer}:
+            raise self._claim.lost(self._claim.owner.attempt, writer)
+        if last is None or last[0].attempt < self._claim.owner.attempt:
+            return None
+        self._last_id, event = last
         return event
 
-    def append(self, event: Text | End) -> None:
-        """Append `event`, once, and then publish it."""
-        self._append(event.end if isinstance(event, Text) else event.offset + 1, event)
-
-    def writer(self) -> str | None:
-        """Who has begun this attempt; None if nobody has, or the log does not go back so far."""
-        id = str(EntryId(self._claim.owner.attempt, 0))
-        for _, fields in self._connection.command("XRANGE", self._names.log, id, id):
-            event = decode(field(fields, b"event"))
-            return event.writer if isinstance(event, Start) else None
-        return None
-
-    def _append(self, sequence: int, event: Event) -> None:
-        id = EntryId(self._claim.owner.attempt, sequence)
-        data = encode(event)
+    def put(self, event: Start | Text | End, batch: Batch) -> None:
+        """Append `event` with `batch`, once, and then publish it."""
+        id, data = EntryId(self._claim.owner.attempt, _sequence(event)), encode(event)
         # Else it is there already: an end whose reply was lost, or what another sink of this program has brought.
         if self._last_id is None or self._last_id < id:
-            self._add(id, data)
-        if self._publishes and not self._connection.scripts:
-            self._connection.command(self._connection.publish, self._names.live, data)
+            batch.add(self._entry(id, data), partial(self._put, id, data))
+        elif self._rings:
+            batch.add([self._ringing(data)])
 
-    def _add(self, id: EntryId, data: bytes) -> None:
-        try:
-            stored, request = self._send(id, data)
-        except Refused as error:
-            if NOT_LATER not in str(error):
-                raise
-            self._settle(id)
-            return
-        if stored is None:
-            self.usable = False
-            raise Retryable(f"Redis at {self._connection.address}: {self._names.log!r} has vanished")
-        self._requests.hear(request)
-
-    def _send(self, id: EntryId, data: bytes) -> tuple[Any, Any]:
-        """Append an entry; returns its id, None if there is no log, and what is asked of the producer."""
+    def _entry(self, id: EntryId, data: bytes) -> list[Command]:
+        """Appends an entry, asks what is wanted of the producer, and keeps the log in bounds."""
         log, cancel, control = self._names.log, self._names.cancel, self._options.control
         # Without NOMKSTREAM a server that came back empty would take the next entry, and leave a hole before it.
         flags = () if id.sequence == 0 else ("NOMKSTREAM",)
         entry = (*flags, "MAXLEN", "~", self._options.history, str(id), "event", data)
-        if self._publishes and self._connection.scripts:
+        if self._scripted:
             keys = (log, cancel) if control else (log,)
             scripted = ("EVAL", _APPEND, len(keys), *keys, self._connection.publish, self._names.live, *entry)
-            stored, *_ = self._connection.pipeline(scripted, *self._care(id))
-            return stored or (None, None)
-        question = [("GET", cancel)] if control else []
-        stored, *answers = self._connection.pipeline(("XADD", log, *entry), *question, *self._care(id))
-        return stored, answers[0] if control else None
+            return [scripted, *self._care(id)]
+        question: list[Command] = [("GET", cancel)] if control else []
+        return [("XADD", log, *entry), *question, *self._care(id)]
 
-    def _care(self, id: EntryId) -> list[tuple[Argument, ...]]:
+    def _put(self, id: EntryId, data: bytes, answers: Answers) -> None:
+        """Take the answers to the commands of an entry."""
+        if was_later(answers):
+            first, *others = answers
+            self._stored(*(first or (None, None)) if self._scripted else (first, others[0] if others else None))
+        else:
+            self._settle(id)
+        if self._rings:
+            self._connection.command(*self._ringing(data))
+
+    def _stored(self, id: bytes | None, request: bytes | None) -> None:
+        if id is None:
+            self.usable = False
+            raise Retryable(f"Redis at {self._connection.address}: {self._names.log!r} has vanished")
+        if self._options.control:
+            self._requests.hear(request)
+
+    @property
+    def _scripted(self) -> bool:
+        return self._publishes and self._connection.scripts
+
+    @property
+    def _rings(self) -> bool:
+        """Whether publishing takes a command of its own, once the log has the event."""
+        return self._publishes and not self._connection.scripts
+
+    def _ringing(self, data: bytes) -> Command:
+        return (self._connection.publish, self._names.live, data)
+
+    def _care(self, id: EntryId) -> list[Command]:
         """What the log needs beside the entry: a new one an end of its life, one that has grown a cut."""
         options = self._options
         if id.sequence == 0:
@@ -134,19 +151,36 @@ class Log:
 
     def _settle(self, id: EntryId) -> None:
         """An entry was refused as not later than the last one: find out whether that is because it is there."""
-        last = self._last()
+        newest, owner = self._connection.pipeline(self._newest, self._claim.question)
+        last = _last(newest)
         if last is None or last[0] < id:
             raise Permanent(
                 f"Redis at {self._connection.address}: {self._names.log!r} refuses entry {id}, "
                 f"but its last is {last[0] if last else 'none'}: somebody has deleted entries\n"
                 f"Try: redis-cli DEL '{self._names.log}'"
             )
+        self._claim.check(owner)
         if last[0].attempt > id.attempt:
             raise self._claim.lost(last[0].attempt)
-        self._claim.check()
 
-    def _last(self) -> tuple[EntryId, Event] | None:
-        entries = self._connection.command("XREVRANGE", self._names.log, "+", "-", "COUNT", 1)
-        for id, fields in entries:
-            return EntryId.parse(id), decode(field(fields, b"event"))
-        return None
+    @property
+    def _newest(self) -> Command:
+        return ("XREVRANGE", self._names.log, "+", "-", "COUNT", 1)
+
+
+def _sequence(event: Start | Text | End) -> int:
+    return event.end if isinstance(event, Text) else event.offset + 1 if isinstance(event, End) else 0
+
+
+def _last(entries: Any) -> tuple[EntryId, Event] | None:
+    for id, fields in entries:
+        return EntryId.parse(id), decode(field(fields, b"event"))
+    return None
+
+
+def _writer(entries: Any) -> str | None:
+    """Who has begun the attempt; None if nobody has, or the log does not go back so far."""
+    for _, fields in entries:
+        event = decode(field(fields, b"event"))
+        return event.writer if isinstance(event, Start) else None
+    return None

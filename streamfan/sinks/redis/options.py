@@ -17,6 +17,12 @@ _PUBSUB_ONLY = ("format", "channel")
 _LOG_ONLY = ("ttl", "lease", "history", "history_bytes", "control", "control_token", "wait_replicas", "wait_timeout")
 
 
+# A lease outlives this many beats; what may go wrong meanwhile is told where the link's timeout is chosen.
+_BEATS = 10
+# How long somebody waits at most, who asks a producer to stop that has nothing to say.
+_ATTENTION = 1.0
+
+
 class RedisOptions(SinkOptions):
     """The options of the `redis` sink."""
 
@@ -81,6 +87,12 @@ class RedisOptions(SinkOptions):
         if self.wait_replicas and self.wait_timeout > self.lease / 2:
             raise ValueError("wait_timeout needs a lease at least twice as long: nobody renews it meanwhile")
         return self
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds between two beats of a stream."""
+        beat = self.lease / _BEATS
+        return min(beat, _ATTENTION) if self.control else beat
 
     @property
     def heard(self) -> Control:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streamfan.errors import Permanent
+from streamfan.redis.batch import accept
+from streamfan.redis.connection import milliseconds
 from streamfan.redis.entries import field
 from streamfan.redis.errors import Refused
 from streamfan.redis.names import EntryId
 
 if TYPE_CHECKING:
     from streamfan.events import StreamInfo
-    from streamfan.redis.connection import Connection
+    from streamfan.redis.batch import Answers
+    from streamfan.redis.connection import Command
     from streamfan.redis.names import Names
+    from streamfan.sinks.redis.options import RedisOptions
 
 NOT_LATER = "equal or smaller"
 """What a server says of an entry whose id is not greater than the last one's."""
+
+# The attempt key outlives the log by this: a writer that was away for so long takes over from nobody unnoticed.
+_OUTLIVES = 24 * 3600.0
 
 
 class Owner(NamedTuple):
@@ -30,57 +37,56 @@ class Owner(NamedTuple):
 
 
 class Claim:
-    """What one attempt says, and hears, of whose the stream is.
+    """What one attempt says, and hears, of whose the stream is."""
 
-    Args:
-        lease: Seconds without a sign of life after which its producer counts as lost. It stands beside the writer, for
-            readers that find no lease and have to know how long one would hold.
-    """
-
-    def __init__(self, connection: Connection, names: Names, stream: StreamInfo, lease: float) -> None:
+    def __init__(self, names: Names, stream: StreamInfo, options: RedisOptions) -> None:
         self.owner = Owner(stream.attempt, stream.writer)
-        self._connection = connection
         self._key = names.attempt
         self._stream = stream.id
-        self._lease = lease
+        self._options = options
 
     @property
-    def made(self) -> bool:
-        """Whether the stream has been claimed, for this attempt or for a later one."""
-        newest = self._newest()
-        return newest is not None and newest.attempt >= self.owner.attempt
+    def question(self) -> Command:
+        """Asks whose the stream is."""
+        return ("XREVRANGE", self._key, "+", "-", "COUNT", 1)
 
-    def make(self) -> None:
-        """Take the stream over from older attempts; whether somebody was quicker comes out when it is checked."""
+    def check(self, answer: Any) -> bool:
+        """Take the answer to `question`; returns whether the stream has been claimed for this attempt.
+
+        Raises:
+            Permanent: Somebody else has taken the stream over.
+        """
+        for id, fields in answer:
+            newest = Owner(EntryId.parse(id).attempt, field(fields, b"writer").decode())
+            if newest != self.owner and newest.attempt >= self.owner.attempt:
+                raise self.lost(*newest)
+            return newest == self.owner
+        return False
+
+    @property
+    def commands(self) -> tuple[Command, ...]:
+        """Take the stream over from older attempts."""
         attempt, writer = self.owner
-        entry = (f"{attempt}-0", "writer", writer, "lease", f"{self._lease:g}")
-        try:
-            self._connection.command("XADD", self._key, "MAXLEN", 1, *entry)
-        except Refused as error:
-            if NOT_LATER not in str(error):
-                raise
+        # The lease's time is for readers that find no lease and have to know how long one would hold.
+        entry = (f"{attempt}-0", "writer", writer, "lease", f"{self._options.lease:g}")
+        # Together: when this connection breaks, nobody may be left to say how long it is kept.
+        return ("XADD", self._key, "MAXLEN", 1, *entry), self.kept_for(self._options.ttl + self._options.lease)
 
-    def check(self) -> None:
-        """Raise if somebody else has taken the stream over."""
-        newest = self._newest()
-        if newest is not None and newest != self.owner and newest.attempt >= self.owner.attempt:
-            raise self._lost_to(newest)
+    def kept_for(self, seconds: float) -> Command:
+        """Keep the claim for a log that is kept for `seconds`."""
+        return ("PEXPIRE", self._key, milliseconds(seconds + _OUTLIVES))
 
     def lost(self, attempt: int, writer: str | None = None) -> Permanent:
         """The error that says that `attempt` has the stream."""
-        newest = self._newest()
-        if newest is not None and newest.attempt >= attempt and newest != self.owner:
-            return self._lost_to(newest)
-        return self._lost_to(Owner(attempt, writer) if writer is not None else attempt)
-
-    def _lost_to(self, other: Owner | int) -> Permanent:
-        attempt, who = (other.attempt, other) if isinstance(other, Owner) else (other, f"attempt {other}")
+        who = f"attempt {attempt}" if writer is None else Owner(attempt, writer)
         ahead = attempt / 1000 - time.time()
         clock = f"; that is {ahead:.0f} s ahead of the clock here, which may be behind" if ahead > 1 else ""
         return Permanent(f"stream {self._stream!r}: {who} has taken over from {self.owner}{clock}")
 
-    def _newest(self) -> Owner | None:
-        entries = self._connection.command("XREVRANGE", self._key, "+", "-", "COUNT", 1)
-        for id, fields in entries:
-            return Owner(EntryId.parse(id).attempt, field(fields, b"writer").decode())
-        return None
+
+def was_later(answers: Answers) -> bool:
+    """Whether an entry, the first of what was asked, was later than the last one; raises any other error."""
+    first, *others = answers
+    refused = isinstance(first, Refused) and NOT_LATER in str(first)
+    accept(others if refused else answers)
+    return not refused

@@ -2,60 +2,111 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from streamfan.errors import WireError
+from streamfan.redis.batch import accept
+from streamfan.redis.connection import milliseconds
 from streamfan.redis.control import CancelRequest
 from streamfan.redis.lease import Lease
+from streamfan.sinks.redis.owner import Claim
+from streamfan.sinks.redis.requests import Requests
 
 if TYPE_CHECKING:
-    from streamfan.redis.connection import Argument, Connection
+    from streamfan.errors import SinkError
+    from streamfan.events import StreamInfo
+    from streamfan.redis.batch import Answers
+    from streamfan.redis.connection import Command
     from streamfan.redis.names import Names
     from streamfan.sinks.redis.options import RedisOptions
-    from streamfan.sinks.redis.owner import Owner
-    from streamfan.sinks.redis.requests import Requests
 
-# The attempt key outlives the log by this: a writer that was away for so long takes over from nobody unnoticed.
-_ATTEMPT_OUTLIVES = 24 * 3600.0
+
+# The part of its time for which a lease need not be renewed.
+_FRESH = 20
 
 
 class Presence:
-    """The lease of one attempt, and all that lasts as long as its producer lives."""
+    """The lease of one attempt, and all that lasts as long as its producer lives, over whatever connection.
 
-    def __init__(
-        self, connection: Connection, names: Names, owner: Owner, options: RedisOptions, requests: Requests
-    ) -> None:
-        self._connection = connection
+    Attributes:
+        claim: Whose the stream is.
+        requests: Whom to tell what is asked of the producer.
+        beaten_at: When somebody last said that the producer lives.
+        error: What the last try to show that it lives has met.
+        ended: Whether there is nothing to show any more, for the log has its end.
+    """
+
+    def __init__(self, names: Names, stream: StreamInfo, options: RedisOptions) -> None:
+        self.claim = Claim(names, stream, options)
+        self.requests = Requests(stream, options.token)
+        self.beaten_at = monotonic()
+        self.error: SinkError | None = None
+        self.ended = False
         self._names = names
-        self._owner = owner
         self._options = options
-        self._requests = requests
+        self._renewed_at = 0.0
 
-    def renew(self) -> None:
-        """Show that the producer lives, hear what is asked of it, and keep everything for as long as it does."""
-        control = self._options.control
-        answers = self._connection.pipeline(
-            ("SET", self._names.lease, self._lease, "PX", milliseconds(self._options.lease)),
-            *self._expiries(self._options.ttl + self._options.lease),
-            *([("GET", self._names.cancel)] if control else []),
-        )
-        if control:
-            self._requests.hear(answers[-1])
+    @property
+    def key(self) -> str:
+        """A key that is where all the stream's keys are."""
+        return self._names.lease
 
-    def end(self) -> None:
-        """Give the lease back, and drop what was asked of this attempt; the rest is kept for `ttl` from now."""
-        names = self._names
-        lease, request, *_ = self._connection.pipeline(
-            ("GET", names.lease), ("GET", names.cancel), *self._expiries(self._options.ttl)
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to show that the producer lives, or to hear what is asked of it."""
+        options = self._options
+        deaf = options.control and now - self.requests.heard_at > options.heartbeat / 2
+        return not self.ended and (deaf or now - self._renewed_at > options.lease / _FRESH)
+
+    @property
+    def questions(self) -> tuple[Command, ...]:
+        """Asks who has the stream, and what is asked of its producer."""
+        return (self.claim.question, *([("GET", self._names.cancel)] if self._options.control else []))
+
+    def hear(self, answers: Answers) -> bool:
+        """Take the answers to `questions`; returns whether the stream has been claimed for this attempt.
+
+        Raises:
+            Permanent: Somebody else has taken the stream over.
+        """
+        accept(answers)
+        newest, *request = answers
+        claimed = self.claim.check(newest)
+        for data in request:
+            self.requests.hear(data)
+        return claimed
+
+    @property
+    def renewal(self) -> tuple[Command, ...]:
+        """Shows that the producer lives, and keeps everything for as long as it does."""
+        options = self._options
+        return (
+            ("SET", self._names.lease, self._lease, "PX", milliseconds(options.lease)),
+            *self._expiries(options.ttl + options.lease),
         )
-        answered = [names.lease] if self._is_ours(lease) else []
-        answered += [names.cancel] if self._is_past(request) else []
-        if answered:
-            self._connection.command("DEL", *answered)
+
+    def renewed(self, began: float, answers: Answers) -> None:
+        """Take the answers to `renewal`, which was begun at `began` on the monotonic clock."""
+        accept(answers)
+        self._renewed_at = began
+
+    @property
+    def farewell(self) -> tuple[Command, ...]:
+        """Asks what of the stream is left to take away, and keeps the rest for `ttl` from now."""
+        return (("GET", self._names.lease), ("GET", self._names.cancel), *self._expiries(self._options.ttl))
+
+    def leave(self, answers: Answers) -> tuple[Command, ...]:
+        """Take the answers to `farewell`, once the log has its end; what gives the lease back, and answers requests."""
+        accept(answers)
+        self.ended = True
+        lease, request, *_ = answers
+        answered = [self._names.lease] if self._is_ours(lease) else []
+        answered += [self._names.cancel] if self._is_past(request) else []
+        return (("DEL", *answered),) if answered else ()
 
     @property
     def _lease(self) -> bytes:
-        attempt, writer = self._owner
+        attempt, writer = self.claim.owner
         options = self._options
         return Lease(
             attempt=attempt, writer=writer, seconds=options.lease, control=options.heard, live=options.mode != "log"
@@ -66,22 +117,14 @@ class Presence:
             held = None if lease is None else Lease.decode(lease)
         except WireError:
             return False
-        return held is not None and (held.attempt, held.writer) == self._owner
+        return held is not None and (held.attempt, held.writer) == self.claim.owner
 
     def _is_past(self, request: bytes | None) -> bool:
         try:
-            return request is not None and CancelRequest.decode(request).attempt <= self._owner.attempt
+            return request is not None and CancelRequest.decode(request).attempt <= self.claim.owner.attempt
         except WireError:
             # Nobody will ever be able to answer it.
             return True
 
-    def _expiries(self, seconds: float) -> tuple[tuple[Argument, ...], ...]:
-        return (
-            ("PEXPIRE", self._names.log, milliseconds(seconds)),
-            ("PEXPIRE", self._names.attempt, milliseconds(seconds + _ATTEMPT_OUTLIVES)),
-        )
-
-
-def milliseconds(seconds: float) -> int:
-    """As Redis takes a time."""
-    return int(seconds * 1000)
+    def _expiries(self, seconds: float) -> tuple[Command, ...]:
+        return ("PEXPIRE", self._names.log, milliseconds(seconds)), self.claim.kept_for(seconds)

@@ -2,68 +2,99 @@
 
 from __future__ import annotations
 
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from streamfan.events import Start
+from streamfan.events import End, Start
+from streamfan.redis.batch import Batch
 from streamfan.sinks.redis.log import Log
-from streamfan.sinks.redis.owner import Claim
-from streamfan.sinks.redis.presence import Presence
+from streamfan.sinks.redis.owner import was_later
 
 if TYPE_CHECKING:
-    from streamfan.events import End, Event, StreamInfo, Text
-    from streamfan.redis.connection import Connection
+    from collections.abc import Sequence
+
+    from streamfan.events import Event, StreamInfo, Text
+    from streamfan.redis.batch import Answers
+    from streamfan.redis.connection import Command, Connection
     from streamfan.redis.names import Names
     from streamfan.sinks.redis.options import RedisOptions
-    from streamfan.sinks.redis.requests import Requests
+    from streamfan.sinks.redis.presence import Presence
 
 
 class Producer:
     """The one writer of a stream, for as long as `connection` lives.
 
-    Every method raises a `SinkError`: `Permanent` where another writer has taken over.
+    What goes wrong is a `SinkError`: `Permanent` where another writer has taken over. A `WireError` is raised where
+    somebody else has written into the log what is no event.
 
-    Args:
-        requests: Whom to tell what is asked of it.
+    Attributes:
+        connection: To the server that has the stream.
     """
 
     def __init__(
-        self, connection: Connection, names: Names, stream: StreamInfo, options: RedisOptions, requests: Requests
+        self, connection: Connection, names: Names, stream: StreamInfo, presence: Presence, options: RedisOptions
     ) -> None:
-        self._connection = connection
+        self.connection = connection
         self._stream = stream
-        self._claim = Claim(connection, names, stream, options.lease)
-        self._presence = Presence(connection, names, self._claim.owner, options, requests)
-        self._log = Log(connection, names, self._claim, options, requests)
+        self._presence = presence
+        self._log = Log(connection, names, presence, options)
 
     @property
     def usable(self) -> bool:
         """Whether it was opened, and what was learnt then still holds."""
-        return self._log.usable and self._connection.alive
+        return self._log.usable and self.connection.alive
 
-    def open(self) -> Event:
-        """Take the stream over from older attempts, and return the last event of this attempt: at least its start."""
-        if not self._claim.made:
-            # The claim of whoever has begun this attempt may have been lost.
-            self._check_beginner()
-            self._claim.make()
-        # The lease is there before the log: a log with neither lease nor end is that of a producer that was lost.
-        self.renew()
-        return self._log.open(Start.of(self._stream))
+    def open(self, beside: Sequence[Command] = ()) -> Event:
+        """Take the stream over from older attempts, and return the last event of this attempt: at least its start.
 
-    def append(self, event: Text | End) -> None:
+        Takes two round trips.
+
+        Args:
+            beside: What else to send when that is done.
+        """
+        presence, begun = self._presence, monotonic()
+        questions = presence.questions
+        answers = self.connection.answers(*questions, *self._log.questions)
+        claimed = presence.hear(answers[: len(questions)])
+        last = self._log.find(answers[len(questions) :], claimed=claimed)
+        presence.ended = isinstance(last, End)
+        opening = Batch()
+        if not claimed:
+            opening.add(presence.claim.commands, self._claimed)
+        if not presence.ended:
+            # The lease is there before the log: a log with neither lease nor end is that of a producer that was lost.
+            opening.add(presence.renewal, partial(presence.renewed, begun))
+        start = Start.of(self._stream)
+        if last is None:
+            self._log.put(start, opening)
+        opening.add(beside)
+        opening.send(self.connection)
+        self._log.usable = True
+        return last or start
+
+    def append(self, event: Text) -> None:
         """Append `event`, once, and then publish it."""
-        self._log.append(event)
+        writing = Batch()
+        self._log.put(event, writing)
+        writing.send(self.connection)
 
-    def renew(self) -> None:
-        """Show that the producer lives, hear what is asked of it, and keep everything for as long as it does."""
-        self._claim.check()
-        self._presence.renew()
+    def close(self, end: End, beside: Sequence[Command] = ()) -> None:
+        """Append the end, once, publish it, and stop to be there.
 
-    def finish(self) -> None:
-        """Stop to be there, after the end."""
-        self._presence.end()
+        Takes two round trips.
 
-    def _check_beginner(self) -> None:
-        writer = self._log.writer()
-        if writer is not None and writer != self._stream.writer:
-            raise self._claim.lost(self._stream.attempt, writer)
+        Args:
+            beside: What else to send when the log has its end.
+        """
+        closing, leaving = Batch(), Batch()
+        self._log.put(end, closing)
+        closing.add(self._presence.farewell, lambda answers: leaving.add(self._presence.leave(answers)))
+        closing.send(self.connection)
+        leaving.add(beside)
+        leaving.send(self.connection)
+
+    def _claimed(self, answers: Answers) -> None:
+        if not was_later(answers):
+            # Somebody was quicker: perhaps another sink of this program, with the same claim.
+            self._presence.claim.check(self.connection.command(*self._presence.claim.question))

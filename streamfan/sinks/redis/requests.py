@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from streamfan.errors import WireError
@@ -21,9 +22,13 @@ class Requests:
 
     Args:
         token: What a request has to prove that it knows; None where none is needed.
+
+    Attributes:
+        heard_at: When it was last asked for them.
     """
 
     def __init__(self, stream: StreamInfo, token: str | None) -> None:
+        self.heard_at = 0.0
         self._stream = stream
         self._token = token
         self._passed_on = False
@@ -31,6 +36,7 @@ class Requests:
 
     def hear(self, data: bytes | None) -> None:
         """Take what the key holds now, which is most often nothing, or what was heard before."""
+        self.heard_at = monotonic()
         if data is None or self._passed_on:
             return
         try:

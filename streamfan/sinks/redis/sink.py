@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 
     from streamfan.events import Chunk, End, StreamInfo
 
-# A lease outlives this many beats; what may go wrong meanwhile is told where the link's timeout is chosen.
-_BEATS = 5
-# How long somebody waits at most, who asks a producer to stop that has nothing to say.
-_ATTENTION = 1.0
-
 
 class Mode(Protocol):
     """What becomes of a sink's streams; see `Sink` for what each method promises."""
@@ -70,8 +65,7 @@ class RedisSink(Sink):
             self.delivery = Delivery.AT_MOST_ONCE
             self._mode = Plain(self._link, self.options)
         else:
-            beat = self.options.lease / _BEATS
-            self.heartbeat = min(beat, _ATTENTION) if self.options.control else beat
+            self.heartbeat = self.options.heartbeat
             self._mode = Kept(self._link, self.options)
 
     @property

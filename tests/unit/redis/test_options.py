@@ -41,9 +41,9 @@ def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], re
 @pytest.mark.parametrize(
     ("options", "heartbeat"),
     [
-        ({}, 4.0),
-        ({"lease": 60}, 12.0),
-        ({"lease": 5}, 1.0),
+        ({}, 2.0),
+        ({"lease": 60}, 6.0),
+        ({"lease": 5}, 0.5),
         ({"control": True}, 1.0),
         ({"control": True, "mode": "log", "lease": 60}, 1.0),
         ({"mode": "pubsub"}, None),
