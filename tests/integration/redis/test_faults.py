@@ -90,7 +90,7 @@ def test_bytes_that_come_one_by_one_arrive(proxy: FaultProxy, any_server: RedisS
 
 
 def test_a_start_whose_reply_was_lost_is_there_once(proxy: FaultProxy, any_server: RedisServer, make: Make) -> None:
-    sink, stream = make(proxy.url), info()
+    sink, stream, held = make(proxy.url), info(), None
 
     proxy.cut()
     with pytest.raises(Retryable):

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from streamfan.fan import Fan
-from streamfan.sinks.redis import RedisSink
+from streamfan.report import State
+from streamfan.sinks.redis import RedisOptions, RedisSink
 from tests.support.fault_proxy import FaultProxy
+from tests.support.followers import Follower
 from tests.support.redis_sinks import text_of
 from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamfan.stream import Stream
     from tests.support.redis_server import RedisServer
 
 SILENCE = 10.0
@@ -63,3 +70,59 @@ def test_no_lease_runs_out_while_the_server_says_nothing_for_ten_seconds(server:
     assert shortest < 10_000, "the server has heard something meanwhile"
     assert fan.report.sinks[0].complete == 2
     assert (text_of(client, "quiet"), text_of(client, "talking")) == ("so and on", "somebody else")
+
+
+MANY = 300
+DELAY = 0.002
+"""Seconds that everything takes to the server, and as many back."""
+
+LEASE = 5.0
+
+
+def missing(client: Any, ids: Sequence[str]) -> set[str]:
+    """Those of these streams that have no lease."""
+    with client.pipeline(transaction=False) as pipeline:
+        for id in ids:
+            pipeline.exists(f"streamfan:{{{id}}}:lease")
+        return {id for id, there in zip(ids, pipeline.execute(), strict=True) if not there}
+
+
+def speak(stream: Stream, client: Any) -> float:
+    """Write a text; says after how many seconds it was in the log."""
+    log, begun = f"streamfan:{{{stream.id}}}:log", time.monotonic()
+    before = client.xlen(log)
+    stream.write("word ")
+    wait_until(lambda: client.xlen(log) > before)
+    return time.monotonic() - begun
+
+
+# Real seconds again: whether the beats of three hundred streams fit into the shortest lease, and leave time for texts.
+@pytest.mark.timeout(120)
+def test_no_lease_of_many_streams_runs_out_where_round_trips_are_slow(server: RedisServer) -> None:
+    client, ids = server.client, [f"s{number}" for number in range(MANY)]
+    options = RedisOptions.model_validate({"lease": LEASE})
+    listed: set[str] = set()
+    lost, late = set[str](), list[float]()
+    with FaultProxy(server.port) as proxy:
+        with Fan(RedisSink(proxy.url, options)) as fan:
+            wait_until(lambda: fan.report.sinks[0].state is State.OK)
+            proxy.slow_down(DELAY)
+            streams = [fan.open(id) for id in ids]
+            readers = [Follower(server.url, id) for id in ids[::15]]
+            until = time.monotonic() + 2 * LEASE
+            for stream in cycle(streams):
+                late.append(speak(stream, client))
+                lost |= missing(client, ids) & listed
+                listed |= set(client.zrange("streamfan:streams", 0, -1))
+                if time.monotonic() > until:
+                    break
+            proxy.slow_down()
+            for stream in streams:
+                stream.end()
+        texts = [reader.join() for reader in readers]
+
+    assert not lost
+    assert [error for reader in readers for error in reader.errors] == []
+    assert set("".join(texts).split()) <= {"word"}
+    assert statistics.median(late) < 0.5
+    assert fan.report.sinks[0].complete == MANY
