@@ -15,6 +15,7 @@ from streamfan.redis.names import Names, index
 from streamfan.sinks.redis.presence import Presence
 from streamfan.sinks.redis.producer import Producer
 from streamfan.sinks.redis.pulse import Pulse
+from streamfan.sinks.redis.rehearsal import Rehearsal
 from streamfan.sinks.redis.replicas import Replicas
 
 if TYPE_CHECKING:
@@ -29,13 +30,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _INDEX_LENGTH = 1000
-# The first channel that the user may not publish on. A server before 7.0 cannot say, and forbids none unless told to.
-_FORBIDDEN = """
-for _, channel in ipairs(ARGV) do
-  if redis.acl_check_cmd and not redis.acl_check_cmd('PUBLISH', channel, '') then return channel end
-end
-return false
-"""
 # How many streams at most are remembered. A lane that gives a stream up does not say so, and the one that was quiet
 # longest is forgotten; if it does come back, its text is sent again from the start, and what the log has is not stored
 # twice.
@@ -62,17 +56,18 @@ class Kept:
         self._pulse = Pulse(link, options.heartbeat, lambda: [known.presence for known in self._streams.values()])
 
     def rehearse(self) -> None:
-        """Find out whether streams can be kept: needs of server and user what every event needs."""
-        # Stores nothing, for there is no such log.
-        names = Names(self._options.prefix, "")
-        append = ("XADD", names.log, "NOMKSTREAM", "*", "event", "")
-        wait = [("WAIT", 0, 1)] if self._options.wait_replicas else []
+        """Find out whether streams can be kept: server and user are asked for all that will be needed of them."""
+        rehearsal = Rehearsal(self._options)
         try:
-            self._link.reach(names.log).pipeline(append, *wait)
+            self._link.reach(rehearsal.key).pipeline(*rehearsal.commands)
+            # In a cluster it is at another server.
+            self._link.reach(index(self._options.prefix)).pipeline(*rehearsal.listing)
         except Refused as error:
-            raise Permanent(f"{error}\nWhat is needed: Redis 6.2 or later, and a user who may write") from None
+            raise Permanent(
+                f"{error}\nWhat is needed: Redis 6.2 or later, and a user who may do all that docs/redis.md lists"
+            ) from None
         if self._options.mode == "both":
-            self._may_publish(names)
+            rehearsal.check_channels(self._link.reach(rehearsal.key))
 
     def open(self, stream: StreamInfo) -> int:
         """Take the stream over, and say how much of its text is there."""
@@ -115,16 +110,6 @@ class Kept:
         # Last: they are waited for up to what this connection has written last, which may not have been the end.
         self._replicas.confirm(self._link.reach(Names(self._options.prefix, stream.id).log))
         del self._streams[stream.id, stream.attempt]
-
-    def _may_publish(self, names: Names) -> None:
-        connection = self._link.reach(names.log)
-        channels = (names.live, index(self._options.prefix))
-        forbidden = connection.command("EVAL", _FORBIDDEN, 0, *channels) if connection.scripts else None
-        if forbidden is not None:
-            raise Permanent(
-                f"Redis at {connection.address}: the user may not publish on channel {forbidden.decode()!r}\n"
-                f"Try: ACL SETUSER NAME &{self._options.prefix}:*, or the option mode=log"
-            )
 
     def _opened(self, stream: StreamInfo) -> Producer | None:
         known = self._streams.get((stream.id, stream.attempt))

@@ -30,6 +30,40 @@ def test_a_user_who_may_not_write_is_told_when_connecting(server: RedisServer, m
         make(server.url.replace("//", "//reader:x@"))
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["xadd", "xrange", "xrevrange", "xtrim", "set", "get", "del", "pexpire", "zadd", "zremrangebyrank", "wait"],
+)
+def test_a_user_who_lacks_one_right_is_told_when_connecting(command: str, server: RedisServer, make: Make) -> None:
+    server.client.acl_setuser(
+        "lame", enabled=True, nopass=True, categories=["+@all"], commands=[f"-{command}"], keys=["*"], channels=["*"]
+    )
+
+    with pytest.raises(Permanent, match=f"no permissions to run the '{command}' command"):
+        make(server.url.replace("//", "//lame:x@"), history_bytes="1MiB", wait_replicas=1)
+
+
+@pytest.mark.parametrize("key", ["{*}:log", "{*}:attempt", "{*}:lease", "{*}:cancel", "streams"])
+def test_a_user_who_lacks_one_key_is_told_when_connecting(key: str, server: RedisServer, make: Make) -> None:
+    every = {"{*}:log", "{*}:attempt", "{*}:lease", "{*}:cancel", "streams"}
+    keys = [f"streamfan:{other}" for other in every - {key}]
+    server.client.acl_setuser(
+        "lame", enabled=True, nopass=True, categories=["+@all"], keys=keys, channels=["*"], reset_keys=True
+    )
+
+    with pytest.raises(Permanent, match="no permissions to access one of the keys"):
+        make(server.url.replace("//", "//lame:x@"))
+
+
+def test_connecting_stores_nothing_and_takes_nothing_away(server: RedisServer, make: Make) -> None:
+    server.client.zadd("streamfan:streams", {f"s{number}": number for number in range(3)})
+
+    make(history_bytes="1MiB")
+
+    assert server.client.keys() == ["streamfan:streams"]
+    assert server.client.zcard("streamfan:streams") == 3
+
+
 def test_a_user_who_may_not_run_scripts_can_write(server: RedisServer, make: Make) -> None:
     server.client.acl_setuser(
         "writer", enabled=True, nopass=True, categories=["+@all", "-@scripting"], keys=["*"], channels=["*"]
@@ -41,7 +75,7 @@ def test_a_user_who_may_not_run_scripts_can_write(server: RedisServer, make: Mak
 
 
 @pytest.mark.parametrize(
-    ("allowed", "refused"), [([], "streamfan:{}:live"), (["streamfan:{*}:live"], "streamfan:streams")]
+    ("allowed", "refused"), [([], "streamfan:{-}:live"), (["streamfan:{*}:live"], "streamfan:streams")]
 )
 def test_a_user_without_channels_is_told_when_connecting_and_can_still_keep_logs(
     allowed: list[str], refused: str, server: RedisServer, make: Make
