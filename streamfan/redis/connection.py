@@ -48,8 +48,13 @@ class Line:
     def __init__(
         self, address: Address, credentials: Mapping[str, str] | None = None, *, timeout: float = TIMEOUT
     ) -> None:
+        # Looked up here: an import with each call would take longer than making the command.
+        from redis.exceptions import RedisError, ResponseError
+
         self.address = address
         self.lost: SinkError | None = None
+        self._failures: tuple[type[Exception], ...] = (RedisError, OSError)
+        self._refusal: type[Exception] = ResponseError
         self._connection = _make(address, credentials or {}, timeout)
         self._call(self._connection.connect)
 
@@ -69,11 +74,9 @@ class Line:
         self._connection.send_packed_command(self._connection.pack_commands(commands))
 
     def _call(self, call: Callable[[], T]) -> T:
-        from redis.exceptions import RedisError
-
         try:
             return call()
-        except (RedisError, OSError) as error:
+        except self._failures as error:
             raise self._lose(sorted_error(error, self.address)) from None
         except BaseException:
             self.close()
@@ -142,11 +145,9 @@ class Connection(Line):
         return [self._answer() for _ in commands]
 
     def _answer(self) -> Any:
-        from redis.exceptions import ResponseError
-
         try:
             return self._connection.read_response()
-        except ResponseError as error:
+        except self._refusal as error:
             return error
 
     def _granted(self, answer: Any) -> bool:

@@ -83,10 +83,10 @@ class Kept:
     def write(self, chunk: Chunk) -> None:
         """Append a chunk."""
         self._pulse.keep_up()
-        producer = self._opened(chunk.stream)
-        if producer is None:
-            raise Retryable(f"Redis at {self._link.address}: the connection was lost")
         known = self._remember(chunk.stream)
+        producer = known.producer
+        if producer is None or not producer.usable:
+            raise Retryable(f"Redis at {self._link.address}: the connection was lost")
         known.sent = max(known.sent, chunk.end)
         producer.append(Text.of(chunk, token_ids=self._options.token_ids))
 

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 # The doorbell rings only if the log has the event; MULTI would ring also where XADD was refused. What is asked of the
 # producer comes back with the same answer.
 _APPEND = """
-local id = redis.pcall('XADD', KEYS[1], unpack(ARGV, 3))
+local id = redis.pcall('XADD', KEYS[1], {flags}'MAXLEN', '~', {history}, ARGV[2], 'event', ARGV[3])
 if type(id) ~= 'string' then return id end
-redis.call(ARGV[1], ARGV[2], ARGV[#ARGV])
-return {id, KEYS[2] and redis.call('GET', KEYS[2]) or false}
+redis.call('{publish}', ARGV[1], ARGV[3])
+return {{id, KEYS[2] and redis.call('GET', KEYS[2]) or false}}
 """
+# Without it a server that came back empty would take the next entry, and leave a hole before it.
+_ONLY_IF_THERE = "NOMKSTREAM"
 # A log whose text is bounded is cut each time that it has grown by this part of what is to be kept.
 _OVERSHOOT = 8
 
@@ -57,6 +59,11 @@ class Log:
         self._last_id: EntryId | None = None
         self._trimmed = 0
         self._publishes = options.mode == "both"
+        # What is the same for each entry stands in the script: arguments are what takes time here.
+        self._scripts = tuple(
+            _APPEND.format(flags=flags, history=options.history, publish=connection.publish)
+            for flags in (f"'{_ONLY_IF_THERE}', ", "")
+        )
 
     @property
     def questions(self) -> tuple[Command, ...]:
@@ -96,13 +103,13 @@ class Log:
     def _entry(self, id: EntryId, data: bytes) -> list[Command]:
         """Appends an entry, asks what is wanted of the producer, and keeps the log in bounds."""
         log, cancel, control = self._names.log, self._names.cancel, self._options.control
-        # Without NOMKSTREAM a server that came back empty would take the next entry, and leave a hole before it.
-        flags = () if id.sequence == 0 else ("NOMKSTREAM",)
-        entry = (*flags, "MAXLEN", "~", self._options.history, str(id), "event", data)
+        begins = id.sequence == 0
         if self._scripted:
             keys = (log, cancel) if control else (log,)
-            scripted = ("EVAL", _APPEND, len(keys), *keys, self._connection.publish, self._names.live, *entry)
-            return [scripted, *self._care(id)]
+            script = self._scripts[begins]
+            return [("EVAL", script, len(keys), *keys, self._names.live, str(id), data), *self._care(id)]
+        flags = () if begins else (_ONLY_IF_THERE,)
+        entry = (*flags, "MAXLEN", "~", self._options.history, str(id), "event", data)
         question: list[Command] = [("GET", cancel)] if control else []
         return [("XADD", log, *entry), *question, *self._care(id)]
 
