@@ -37,10 +37,15 @@ class Owner(NamedTuple):
 
 
 class Claim:
-    """What one attempt says, and hears, of whose the stream is."""
+    """What one attempt says, and hears, of whose the stream is.
+
+    Attributes:
+        is_lost: Whether somebody else has been found to have taken the stream over.
+    """
 
     def __init__(self, names: Names, stream: StreamInfo, options: RedisOptions) -> None:
         self.owner = Owner(stream.attempt, stream.writer)
+        self.is_lost = False
         self._key = names.attempt
         self._stream = stream.id
         self._options = options
@@ -77,7 +82,8 @@ class Claim:
         return ("PEXPIRE", self._key, milliseconds(seconds + _OUTLIVES))
 
     def lost(self, attempt: int, writer: str | None = None) -> Permanent:
-        """The error that says that `attempt` has the stream."""
+        """Lose the stream to `attempt`; the error that says so."""
+        self.is_lost = True
         who = f"attempt {attempt}" if writer is None else Owner(attempt, writer)
         ahead = attempt / 1000 - time.time()
         clock = f"; that is {ahead:.0f} s ahead of the clock here, which may be behind" if ahead > 1 else ""

@@ -162,6 +162,22 @@ def test_a_stream_that_was_taken_over_is_told_at_its_own_beat_and_the_others_liv
     assert renewed(server.client, first, second, third) == [True, False, True]
 
 
+def test_a_stream_that_was_taken_over_is_not_shown_again_by_the_others_when_the_server_has_forgotten_by_whom(
+    server: RedisServer, make: Make, clock: Clock
+) -> None:
+    sink = make()
+    older, other = opened(sink, 2)
+    make().open(info(older.id))
+    with pytest.raises(Permanent):
+        sink.write(chunks(older, "late")[0])
+    server.client.flushall()
+    clock.advance(BEAT)
+
+    sink.beat(other)
+
+    assert server.client.keys("*:lease") == ["streamfan:{s1}:lease"]
+
+
 def test_a_text_counts_as_a_beat_for_requests(server: RedisServer, make: Make, clock: Clock) -> None:
     sink = make(control=True, lease=60)
     talking, quiet = opened(sink, 2)
