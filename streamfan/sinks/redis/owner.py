@@ -40,12 +40,13 @@ class Claim:
     """What one attempt says, and hears, of whose the stream is.
 
     Attributes:
-        is_lost: Whether somebody else has been found to have taken the stream over.
+        taken: The error that says that somebody else has taken the stream over, once that has been found out. It stays
+            so also where the server has forgotten by whom.
     """
 
     def __init__(self, names: Names, stream: StreamInfo, options: RedisOptions) -> None:
         self.owner = Owner(stream.attempt, stream.writer)
-        self.is_lost = False
+        self.taken: Permanent | None = None
         self._key = names.attempt
         self._stream = stream.id
         self._options = options
@@ -61,6 +62,8 @@ class Claim:
         Raises:
             Permanent: Somebody else has taken the stream over.
         """
+        if self.taken is not None:
+            raise self.taken
         for id, fields in answer:
             newest = Owner(EntryId.parse(id).attempt, field(fields, b"writer").decode())
             if newest != self.owner and newest.attempt >= self.owner.attempt:
@@ -83,11 +86,11 @@ class Claim:
 
     def lost(self, attempt: int, writer: str | None = None) -> Permanent:
         """Lose the stream to `attempt`; the error that says so."""
-        self.is_lost = True
         who = f"attempt {attempt}" if writer is None else Owner(attempt, writer)
         ahead = attempt / 1000 - time.time()
         clock = f"; that is {ahead:.0f} s ahead of the clock here, which may be behind" if ahead > 1 else ""
-        return Permanent(f"stream {self._stream!r}: {who} has taken over from {self.owner}{clock}")
+        self.taken = Permanent(f"stream {self._stream!r}: {who} has taken over from {self.owner}{clock}")
+        return self.taken
 
 
 def was_later(answers: Answers) -> bool:

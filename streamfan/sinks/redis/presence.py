@@ -56,8 +56,7 @@ class Presence:
         """Whether it is time to show that the producer lives, or to hear what is asked of it."""
         options = self._options
         deaf = options.control and now - self.requests.heard_at > options.heartbeat / 2
-        # A lost claim stays lost also where a server has forgotten to whom.
-        return not (self.ended or self.claim.is_lost) and (deaf or now - self._renewed_at > options.lease / _FRESH)
+        return not (self.ended or self.claim.taken) and (deaf or now - self._renewed_at > options.lease / _FRESH)
 
     @property
     def questions(self) -> tuple[Command, ...]:

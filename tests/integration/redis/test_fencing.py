@@ -125,3 +125,21 @@ def test_a_log_whose_last_entry_was_deleted_is_not_written_to(server: RedisServe
 
     with pytest.raises(Permanent, match="refuses entry 5-9, but its last is 5-5: somebody has deleted entries\nTry: "):
         sink.write(second)
+
+
+def test_a_stream_that_was_taken_over_is_not_begun_again_where_the_server_has_forgotten_by_whom(
+    server: RedisServer, make: Make
+) -> None:
+    sink = make()
+    sink.open(OLD)
+    make().open(NEW)
+    with pytest.raises(Permanent, match=BOTH):
+        sink.write(chunks(OLD, "old ")[0])
+    server.client.flushall()
+
+    with pytest.raises(Permanent, match=BOTH):
+        sink.beat(OLD)
+    with pytest.raises(Permanent, match=BOTH):
+        sink.open(OLD)
+
+    assert server.client.keys() == []
