@@ -6,8 +6,8 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from streamfan.redis.address import Address
-from streamfan.redis.connection import Unreachable
 from streamfan.redis.doorbell import Heard
+from streamfan.redis.errors import Unreachable
 from streamfan.redis.names import Names, index
 from tests.support.wire_events import entry
 

@@ -76,7 +76,7 @@ class Kept:
         names = Names(self._options.prefix, stream.id)
         connection = self._link.reach(names.log)
         known.producer = producer = Producer(connection, names, stream, known.presence, self._options)
-        last = self._list(producer.open, producer, stream.id, stream.time, announced=self._options.mode == "both")
+        last = self._list(producer.open, producer, stream, stream.time, announced=self._options.mode == "both")
         # More than was sent from here was brought by another sink that has the same server.
         return min(held(last), known.sent)
 
@@ -106,7 +106,7 @@ class Kept:
         producer = self._opened(stream)
         assert producer is not None, "it has just been opened"
         event = end if self._options.token_ids else replace(end, token_ids=())
-        self._list(partial(producer.close, event), producer, stream.id, end.time)
+        self._list(partial(producer.close, event), producer, stream, end.time)
         # Last: they are waited for up to what this connection has written last, which may not have been the end.
         self._replicas.confirm(self._link.reach(Names(self._options.prefix, stream.id).log))
         del self._streams[stream.id, stream.attempt]
@@ -130,7 +130,7 @@ class Kept:
         self,
         call: Callable[[Sequence[Command]], T],
         producer: Producer,
-        id: str,
+        stream: StreamInfo,
         time: datetime,
         *,
         announced: bool = False,
@@ -139,7 +139,7 @@ class Kept:
         key = index(self._options.prefix)
         connection = self._link.reach(key)
         commands: list[Command] = [
-            ("ZADD", key, int(time.timestamp() * 1000), id),
+            ("ZADD", key, int(time.timestamp() * 1000), stream.id),
             ("ZREMRANGEBYRANK", key, 0, -_INDEX_LENGTH - 1),
         ]
         if announced:

@@ -6,11 +6,10 @@ server holds.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from streamfan import embedded
-from streamfan.redis.address import Address
+from streamfan.redis.address import LOCAL, Address, find
 from streamfan.redis.connection import Connection
 from streamfan.redis.errors import NotRedis, Unreachable
 from streamfan.redis.servers import Servers
@@ -18,7 +17,6 @@ from streamfan.redis.servers import Servers
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LOCAL = "redis://localhost:6379/0"
 # On this machine a server answers at once, or it is none.
 _LOCAL_TIMEOUT = 1.0
 # A producer must outlive a server that says nothing for half of the default lease: what comes together then are a
@@ -41,7 +39,7 @@ class Link:
     """
 
     def __init__(self, target: str | None, credentials: Mapping[str, str]) -> None:
-        self.address = _address(target)
+        self.address = find(target)
         self._credentials = credentials
         self._servers: Servers | None = None
 
@@ -70,17 +68,10 @@ class Link:
         return self._servers
 
     def _local(self) -> Address:
-        local = Address(_LOCAL)
+        local = Address(LOCAL)
         try:
             Connection(local, self._credentials, timeout=_LOCAL_TIMEOUT).close()
         except (Unreachable, NotRedis):
             # Who gives a password means a server that there is.
             return local if self._credentials else Address(embedded.shared().url, "embedded")
         return local
-
-
-def _address(target: str | None) -> Address | None:
-    if target is not None:
-        return Address(target)
-    url = os.environ.get("REDIS_URL")
-    return Address(url, "$REDIS_URL") if url else None

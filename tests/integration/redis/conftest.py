@@ -112,7 +112,7 @@ def tls() -> Iterator[tuple[RedisServer, str]]:
 def local_port(monkeypatch: pytest.MonkeyPatch) -> int:
     """The port that a sink without a URL looks at, where nobody listens yet."""
     port = free_port()
-    monkeypatch.setattr(redis_link, "_LOCAL", f"redis://localhost:{port}/0")
+    monkeypatch.setattr(redis_link, "LOCAL", f"redis://localhost:{port}/0")
     return port
 
 

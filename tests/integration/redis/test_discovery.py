@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def test_a_local_server_is_used(
     local_port: int, started: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, server: RedisServer
 ) -> None:
-    monkeypatch.setattr(redis_link, "_LOCAL", server.url)
+    monkeypatch.setattr(redis_link, "LOCAL", server.url)
     sink = RedisSink()
 
     sink.connect()
@@ -59,7 +59,7 @@ def test_a_local_server_that_wants_a_password_is_not_replaced(
     started: Callable[[], list[str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(redis_link, "_LOCAL", locked.url)
+    monkeypatch.setattr(redis_link, "LOCAL", locked.url)
     sink = RedisSink(None, RedisOptions.model_validate(options))
 
     if options:
@@ -84,7 +84,7 @@ def test_with_a_password_no_server_is_started(local_port: int, started: Callable
 def test_what_listens_locally_but_is_no_redis_is_left_alone(
     greeter: str, started: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_link, "_LOCAL", greeter)
+    monkeypatch.setattr(redis_link, "LOCAL", greeter)
     sink = RedisSink()
 
     sink.connect()

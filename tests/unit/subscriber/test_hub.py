@@ -10,7 +10,7 @@ import pytest
 
 from streamfan import retry
 from streamfan.errors import CancelRefused, ServerRefused, ServerUnreachable, StreamfanError
-from streamfan.redis.connection import Refused, Unreachable
+from streamfan.redis.errors import Refused, Unreachable
 from streamfan.redis.lease import Lease
 from streamfan.redis.names import Names
 from streamfan.subscriber import ears, hub
