@@ -40,6 +40,7 @@ class Cursor:
         chunk: The chunk in flight; kept after a failure, so that a retry has the same offset and the same bytes.
         done: Nothing is owed any more.
         finished: The sink was given everything, and has closed the stream.
+        settled: What became of the stream is in the lane's books.
         error: Why the stream failed at this sink; None if it has not.
     """
 
@@ -49,6 +50,7 @@ class Cursor:
         self.chunk: Chunk | None = None
         self.done = False
         self.finished = False
+        self.settled = False
         self.error: BaseException | None = None
         self.chunks = 0
         self.retries = 0

@@ -319,7 +319,7 @@ def test_first_write_has_all_its_tries_however_long_opening_took() -> None:
     fan = Fan(sink)
 
     def cursor() -> Cursor:
-        return fan._lanes[0]._cursors[0]
+        return fan._lanes[0]._ledger.cursors[0]
 
     with fan, fan.open() as stream:
         stream.write("text")

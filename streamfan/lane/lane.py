@@ -1,79 +1,36 @@
-"""One sink at work: its thread, its calls, its cursors.
-
-A lane never makes the publisher wait: all waiting happens on the lane's own thread.
-"""
+"""The lane itself: what it does next, on its own thread, and what others ask of it meanwhile."""
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
-from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from streamfan.cursor import Cursor, Step, describe
 from streamfan.dispatcher import Bell
 from streamfan.errors import SinkClosed, SinkTimeout
-from streamfan.forks import leave_child
+from streamfan.lane.calls import Calls
+from streamfan.lane.ledger import Ledger
+from streamfan.lane.reaching import Reaching
 from streamfan.report import SinkReport, State
-from streamfan.retry import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamfan.lane.calls import Call
     from streamfan.options import LaneOptions
     from streamfan.report import DeliveryReport
     from streamfan.sink import Sink
     from streamfan.stream import Stream
 
-T = TypeVar("T")
 log = logging.getLogger("streamfan.lane")
 
 # How often a join looks whether a call has begun that takes too long.
 _JOIN_STEP = 0.2
 _LEVELS = {State.DEGRADED: logging.WARNING, State.FAILED: logging.ERROR}
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A call to the sink that has not returned."""
-
-    method: str
-    started: float
-    limit: float
-
-    @property
-    def late(self) -> bool:
-        return monotonic() >= self.limit
-
-
-@dataclass(slots=True)
-class _Tally:
-    """Sums over cursors."""
-
-    streams: int = 0
-    complete: int = 0
-    failed: int = 0
-    bytes: int = 0
-    chunks: int = 0
-    retries: int = 0
-    lost: int = 0
-    missing: int = 0
-    max_lag: float = 0.0
-
-    def add(self, cursor: Cursor) -> None:
-        self.streams += 1
-        self.complete += cursor.finished
-        self.failed += cursor.error is not None
-        self.bytes += cursor.offset
-        self.chunks += cursor.chunks
-        self.retries += cursor.retries
-        self.lost += cursor.lost
-        self.missing += cursor.stream.length - cursor.offset
-        self.max_lag = max(self.max_lag, cursor.max_lag)
 
 
 class Lane:
@@ -94,31 +51,23 @@ class Lane:
         self.sink = sink
         self.options = options.over(sink.lane_defaults)
         self.linger = self.options.linger
-        self.reached = threading.Event()
-        self._settled = settled
-        self._process = os.getpid()
-        self._cursors: list[Cursor] = []
-        # Nothing is owed to these any more, but how much they lack is not known before their stream has ended.
-        self._given_up: list[Cursor] = []
+        # Held by the lane's thread but while it sleeps or is inside the sink: who holds it may change cursors.
+        self._working = threading.Lock()
+        self._calls = Calls(id, self.options, self._working)
+        self._ledger = Ledger(id, settled)
+        self._reaching = Reaching(self.options)
         self._retrying: set[Cursor] = set()
         self._bell = Bell()
-        self._lock = threading.Lock()
         self._deadline = inf
         self._finishing = False
         self._ended = False
-        self._connected = False
         self._left = False
         self._abandoned = False
         self._failing = False
         self._beats_fail = False
-        self._reaching = Backoff(self.options.connect_timeout)
-        self._reach_at = 0.0
-        self._unreached: BaseException | None = None
-        self._call: _Call | None = None
+        self._noting = threading.Lock()
         self._logged = State.STARTING
-        self._tally = _Tally()
         self._error: BaseException | None = None
-        self._trouble = ""
         # daemon: a sink stuck in its client library must not keep the interpreter alive.
         self._thread = threading.Thread(target=self._run, name=f"streamfan-{id}", daemon=True)
 
@@ -133,8 +82,7 @@ class Lane:
 
     def add(self, stream: Stream) -> None:
         """Deliver `stream` too, from its start."""
-        with self._lock:
-            self._cursors = [*self._cursors, Cursor(stream, self.sink, self.options)]
+        self._ledger.add(Cursor(stream, self.sink, self.options))
         self.wake()
 
     def wake(self) -> None:
@@ -162,7 +110,7 @@ class Lane:
         A lane that goes on is abandoned: it makes no more calls but to close and disconnect, when its call returns.
         """
         while self._thread.is_alive() and self._thread is not threading.current_thread():
-            now, call = monotonic(), self._call
+            now, call = monotonic(), self._calls.current
             # Asked each time: a signal may bring the deadline nearer while this waits.
             patience = until() if call is None else min(until(), call.limit)
             if now >= patience:
@@ -172,9 +120,14 @@ class Lane:
         return True
 
     @property
+    def reached(self) -> threading.Event:
+        """Set when it is known whether the destination can be reached at the start."""
+        return self._reaching.decided
+
+    @property
     def connected(self) -> bool:
         """Whether the sink has been reached."""
-        return self._connected
+        return self._reaching.connected
 
     @property
     def left(self) -> bool:
@@ -184,27 +137,23 @@ class Lane:
     @property
     def stalled_in(self) -> str | None:
         """The sink's method that has not returned within `call_timeout`."""
-        call = self._call
-        return call.method if call is not None and call.late else None
+        return self._calls.stalled_in
 
     @property
     def state(self) -> State:
         """The aggregate of its streams."""
-        if self._failing or (self._ended and (self._tally.failed or any(each.error for each in self._given_up))):
+        if self._failing or (self._ended and self._ledger.failed):
             return State.FAILED
         if self._left or self._ended:
             return State.CLOSED
-        if self.stalled_in or self._reaching.failures or self._retrying:
+        if self.stalled_in or self._reaching.trying or self._retrying:
             return State.DEGRADED
-        return State.OK if self._connected else State.STARTING
+        return State.OK if self.connected else State.STARTING
 
     def report(self) -> SinkReport:
         """What became of everything so far."""
-        now, call = monotonic(), self._call
-        with self._lock:
-            tally, cursors, given_up = replace(self._tally), self._cursors, list(self._given_up)
-        for cursor in (*cursors, *given_up):
-            tally.add(cursor)
+        now, call = monotonic(), self._calls.current
+        tally, cursors = self._ledger.totals()
         waiting = (cursor.stream.written_at(cursor.offset) for cursor in cursors if cursor.behind)
         return SinkReport(
             id=self.id,
@@ -238,15 +187,14 @@ class Lane:
 
     def delivery(self, stream: Stream) -> DeliveryReport | None:
         """What became of `stream` so far; None when this lane has done with it."""
-        cursors = (*self._cursors, *self._given_up)
-        return next((cursor.report(self.id) for cursor in cursors if cursor.stream is stream), None)
+        return self._ledger.delivery(stream)
 
-    def _abandon(self, call: _Call | None, now: float) -> None:
+    def _abandon(self, call: Call | None, now: float) -> None:
         self._abandoned = True
         self.expire(now)
         what = f"{call.method}() has not returned after {now - call.started:.1f} s" if call else "not finished in time"
         self._fault(timeout := SinkTimeout(what))
-        for cursor in self._cursors:
+        for cursor in self._ledger.cursors:
             # No more than a note: the cursor is the lane's own, whose call may still return.
             cursor.error = cursor.error or timeout
         self._note_state()
@@ -254,22 +202,23 @@ class Lane:
     # What happens on the lane's thread
 
     def _run(self) -> None:
-        try:
-            self._deliver()
-        except BaseException as error:  # noqa: BLE001 - nothing but a fault of this module, or of a handler of its log
-            self._fault(error)
-            for cursor in self._cursors:
-                cursor.give_up(error)
-                self._settle(cursor)
-        if self._unreached is not None and not self._left:
-            # Also where it was to be tried again, but there was nothing to deliver.
-            self._fault(self._unreached)
-        _, refused = self._attempt("disconnect", self.sink.disconnect)
-        if refused is not None:
-            # What a destination says when it is let go may well be that it has not kept what it was given.
-            self._fault(refused)
-        self._ended = True
-        self._note_state()
+        with self._working:
+            try:
+                self._deliver()
+            except BaseException as error:  # noqa: BLE001 - nothing but a fault of this module, or of a handler of its log
+                self._fault(error)
+                for cursor in self._ledger.cursors:
+                    cursor.give_up(error)
+                    self._settle(cursor)
+            if self._reaching.error is not None and not self._left:
+                # Also where it was to be tried again, but there was nothing to deliver.
+                self._fault(self._reaching.error)
+            _, refused = self._calls.attempt("disconnect", self.sink.disconnect)
+            if refused is not None:
+                # What a destination says when it is let go may well be that it has not kept what it was given.
+                self._fault(refused)
+            self._ended = True
+            self._note_state()
 
     def _deliver(self) -> None:
         while not self._done:
@@ -277,11 +226,18 @@ class Lane:
             self._note_state()
             # The round may have settled the last stream, and then nobody will ring again.
             if not self._done:
-                self._bell.wait(wake_at - monotonic())
+                self._sleep(wake_at - monotonic())
+
+    def _sleep(self, timeout: float) -> None:
+        self._working.release()
+        try:
+            self._bell.wait(timeout)
+        finally:
+            self._working.acquire()
 
     @property
     def _done(self) -> bool:
-        return self._finishing and not self._cursors
+        return self._finishing and not self._ledger.cursors
 
     def _round(self) -> float:
         """Serve every stream that is due, once, and say when the next one will be."""
@@ -289,10 +245,11 @@ class Lane:
             self._let_go(None)
         elif monotonic() >= self._deadline:
             self._let_go(SinkTimeout("the time for delivery was over"))
-        elif not self._connected and not self._reach():
-            return min(self._reach_at, self._deadline)
+        elif not self.connected and not self._reach():
+            return min(self._reaching.at, self._deadline)
+        cursors = self._ledger.cursors
         wake_at, served = inf, False
-        for cursor in self._cursors[:1] if self.options.sequential else self._cursors:
+        for cursor in cursors[:1] if self.options.sequential else cursors:
             if cursor.dormant and (cursor.beat_at == inf or monotonic() < cursor.beat_at):
                 wake_at = min(wake_at, cursor.beat_at)
                 continue
@@ -307,43 +264,38 @@ class Lane:
 
     def _reach(self) -> bool:
         """Connect the sink, or plan the next try; a destination that was given up is tried again for a new stream."""
-        if self._failing and not self._cursors:
-            self._reach_at = inf
+        reaching = self._reaching
+        if self._failing and not self._ledger.cursors:
+            reaching.rest()
             return False
         # At the end nobody waits for a destination that was given up before.
-        last_try = self._finishing and self._failing
-        if self._reach_at != inf and monotonic() < self._reach_at and not last_try:
+        last = self._finishing and self._failing
+        if reaching.at != inf and monotonic() < reaching.at and not last:
             return False
-        _, error = self._attempt("connect", self.sink.connect)
+        _, error = self._calls.attempt("connect", self.sink.connect)
         if error is None:
-            self._connected, self._failing, self._unreached = True, False, None
-            self._reaching.reset()
-            self.reached.set()
+            self._failing = False
+            reaching.worked()
             return True
-        at = None if last_try else self._reaching.next_try(error, monotonic(), self._deadline)
-        self._reach_at = 0.0 if at is None else at
-        self._unreached = error
-        if at is None:
+        if not reaching.failed(error, monotonic(), self._deadline, last=last):
             self._not_reached(error)
         return False
 
     def _not_reached(self, error: BaseException) -> None:
-        # From now on a new stream has one probe, shared by all that wait, with the retries of any piece.
-        self._reaching = Backoff(self.options.max_elapsed)
         self._left = isinstance(error, SinkClosed)
         if not self._left:
             self._fault(error)
             self._let_go(error)
-        self.reached.set()
+        self._reaching.give_up()
 
     def _serve(self, cursor: Cursor) -> None:
-        step, error = self._attempt("size", cursor.step)
+        step, error = self._calls.attempt("size", cursor.step)
         if error is not None:
             step = Step.WRITE
         elif step is None:
             return
         else:
-            _, error = self._attempt(step.value, partial(self._take_step, cursor, step))
+            error = self._take_step(cursor, step)
         if isinstance(error, SinkClosed):
             self._left = True
             cursor.give_up(None, step)
@@ -357,17 +309,31 @@ class Lane:
         if cursor.done:
             self._settle(cursor)
 
-    def _take_step(self, cursor: Cursor, step: Step) -> None:
-        info, chunk = cursor.stream.info, cursor.chunk
+    def _take_step(self, cursor: Cursor, step: Step) -> BaseException | None:
+        """Make one call, and have the cursor know what came of it; the error if it has failed."""
         if step is Step.OPEN:
-            cursor.opened_at(self.sink.open(info))
-            cursor.beat_at = monotonic() + (self.sink.heartbeat or inf)
-        elif step is Step.WRITE and chunk is not None:
-            self.sink.write(chunk)
-            cursor.delivered(chunk, monotonic())
-        else:
-            self.sink.close(info, cursor.ending())
+            return self._open(cursor)
+        chunk = cursor.chunk
+        if step is Step.WRITE and chunk is not None:
+            _, error = self._calls.attempt("write", partial(self.sink.write, chunk))
+            if error is None:
+                cursor.delivered(chunk, monotonic())
+            return error
+        _, error = self._calls.attempt("close", partial(self.sink.close, cursor.stream.info, cursor.ending()))
+        if error is None:
             cursor.closed()
+        return error
+
+    def _open(self, cursor: Cursor) -> BaseException | None:
+        held, error = self._calls.attempt("open", partial(self.sink.open, cursor.stream.info))
+        if error is not None:
+            return error
+        try:
+            cursor.opened_at(held)
+        except ValueError as nonsense:
+            return nonsense
+        cursor.beat_at = monotonic() + (self.sink.heartbeat or inf)
+        return None
 
     def _beat(self, cursor: Cursor) -> float:
         """Beat if it is time to; says when it will be."""
@@ -375,7 +341,7 @@ class Lane:
             return inf
         if monotonic() >= cursor.beat_at:
             # A beat that fails is not retried, the next one comes; a write will tell whether the destination is gone.
-            _, error = self._attempt("beat", partial(self.sink.beat, cursor.stream.info))
+            _, error = self._calls.attempt("beat", partial(self.sink.beat, cursor.stream.info))
             if error is not None:
                 # Once for an outage: there may be many streams, and each has a beat of its own.
                 level = logging.DEBUG if self._beats_fail else logging.WARNING
@@ -384,29 +350,13 @@ class Lane:
             cursor.beat_at = monotonic() + self.sink.heartbeat
         return cursor.beat_at
 
-    def _attempt(self, what: str, call: Callable[[], T]) -> tuple[T | None, BaseException | None]:
-        """Call the sink, and give back what it returned, or raised."""
-        patience = self.options.connect_timeout if what == "connect" else self.options.call_timeout
-        self._call = _Call(what, now := monotonic(), now + patience)
-        try:
-            returned = call()
-        except BaseException as error:  # foreign code: even one that raises SystemExit fails alone
-            leave_child(self._process, error)
-            log.debug("sink %r: %s() raised", self.id, what, exc_info=True)
-            self._trouble = f"{what}() failed, trying again: {describe(error)}"
-            return None, error
-        finally:
-            self._call = None
-        leave_child(self._process)
-        return returned, None
-
     def _fault(self, error: BaseException) -> None:
         self._error = error
         self._failing = True
 
     def _let_go(self, error: BaseException | None) -> None:
         """Deliver no more of any stream; those that were opened are still closed."""
-        for cursor in self._cursors:
+        for cursor in self._ledger.cursors:
             if not (cursor.over or cursor.owes_only_close):
                 cursor.give_up(error)
                 self._retrying.discard(cursor)
@@ -416,24 +366,12 @@ class Lane:
                 self._settle(cursor)
 
     def _settle(self, cursor: Cursor) -> None:
-        """Owe nothing more to a stream; it is counted when it has ended, for until then it may lack more and more."""
+        """Owe nothing more to a stream."""
         self._retrying.discard(cursor)
-        with self._lock:
-            self._cursors = [other for other in self._cursors if other is not cursor]
-            self._given_up.append(cursor)
-        if cursor.stream.ended:
-            self._count(cursor)
-        else:
-            cursor.stream.on_end(partial(self._count, cursor))
-
-    def _count(self, cursor: Cursor) -> None:
-        with self._lock:
-            self._given_up.remove(cursor)
-            self._tally.add(cursor)
-        self._settled(cursor.stream, cursor.report(self.id))
+        self._ledger.remove(cursor)
 
     def _note_state(self) -> None:
-        with self._lock:
+        with self._noting:
             state, before = self.state, self._logged
             self._logged = state
         if state is not before:
@@ -447,5 +385,5 @@ class Lane:
             return describe(self._error)
         if state is State.DEGRADED:
             stalled = self.stalled_in
-            return f"{stalled}() has not returned" if stalled else self._trouble
+            return f"{stalled}() has not returned" if stalled else self._calls.trouble
         return ""
