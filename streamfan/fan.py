@@ -127,7 +127,7 @@ class Fan:
         if any(made is other.sink for other in others):
             raise UsageError(f"sink {made.name!r} is in this fan already\nTry: an object of its own for each lane")
         id = (spec_id or _default_id(made, others)) if id is None else id
-        lane = Lane(id, made, options, self._accounts.settle)
+        lane = Lane(id, made, options, self._dispatcher.brake, self._accounts.settle)
         check_id(lane.id)
         check_unique((each.id, each.sink.name) for each in (*others, lane))
         return lane

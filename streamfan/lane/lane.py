@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING
 
 from streamfan.cursor import Cursor, Step, describe
 from streamfan.dispatcher import Bell
-from streamfan.errors import SinkClosed, SinkTimeout
+from streamfan.errors import ConfigError, SinkBehind, SinkClosed, SinkTimeout
+from streamfan.lane.backlog import Backlog, Relief
 from streamfan.lane.calls import Calls
 from streamfan.lane.ledger import Ledger
+from streamfan.lane.outage import Outage
 from streamfan.lane.reaching import Reaching
 from streamfan.report import SinkReport, State
+from streamfan.retry import may_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamfan.brake import Brake
     from streamfan.lane.calls import Call
     from streamfan.options import LaneOptions
     from streamfan.report import DeliveryReport
@@ -40,22 +44,41 @@ class Lane:
         id: What this lane is called in its fan.
         sink: Whom it serves; no other lane may.
         options: Pacing, retries, limits.
+        brake: What makes the fan's publishers wait.
         settled: Called with a stream and its report when it has ended and this lane has done with it; on the lane's
             thread or on that of the fan's clock.
+
+    Raises:
+        ConfigError: The lane is to skip text, and the sink does not accept gaps.
     """
 
     def __init__(
-        self, id: str, sink: Sink, options: LaneOptions, settled: Callable[[Stream, DeliveryReport], None]
+        self,
+        id: str,
+        sink: Sink,
+        options: LaneOptions,
+        brake: Brake,
+        settled: Callable[[Stream, DeliveryReport], None],
     ) -> None:
         self.id = id
         self.sink = sink
         self.options = options.over(sink.lane_defaults)
+        if self.options.when_full == "skip" and not sink.accepts_gaps:
+            raise ConfigError(
+                f"sink {id!r} cannot skip text: nobody would see there that something is missing\n"
+                "Try: when_full = fail, or block"
+            )
         self.linger = self.options.linger
         # Held by the lane's thread but while it sleeps or is inside the sink: who holds it may change cursors.
         self._working = threading.Lock()
         self._calls = Calls(id, self.options, self._working)
         self._ledger = Ledger(id, settled)
         self._reaching = Reaching(self.options)
+        self._backlog = Backlog(self.options)
+        self._brake = brake
+        self._outage = Outage()
+        # Whose call is under way, so that nobody else may settle it.
+        self._serving: Cursor | None = None
         self._retrying: set[Cursor] = set()
         self._bell = Bell()
         self._deadline = inf
@@ -90,9 +113,23 @@ class Lane:
         self._bell.ring()
 
     def check(self) -> None:
-        """Notice a call that does not return; the fan's clock asks, because the lane's own thread cannot."""
+        """Notice a call that does not return, and what piles up meanwhile.
+
+        The fan's clock asks, because the lane's own thread cannot.
+        """
         if self.stalled_in:
             self._note_state()
+        # Never waits: a lane that is at work is looked at next time.
+        if monotonic() >= self._backlog.look_at and self._working.acquire(blocking=False):
+            try:
+                self._relieve()
+            finally:
+                self._working.release()
+
+    @property
+    def check_at(self) -> float:
+        """When it wants to be checked next at the latest, on the monotonic clock."""
+        return self._backlog.look_at if self._backlog.full else inf
 
     def finish(self) -> None:
         """Take no more streams: deliver what there is, disconnect, and end."""
@@ -154,7 +191,7 @@ class Lane:
         """What became of everything so far."""
         now, call = monotonic(), self._calls.current
         tally, cursors = self._ledger.totals()
-        waiting = (cursor.stream.written_at(cursor.offset) for cursor in cursors if cursor.behind)
+        waiting = (since for cursor in cursors if (since := cursor.waiting_since) is not None)
         return SinkReport(
             id=self.id,
             name=self.sink.name,
@@ -168,8 +205,9 @@ class Lane:
             chunks=tally.chunks,
             retries=tally.retries,
             lost=tally.lost,
+            skipped=tally.skipped,
             missing=tally.missing,
-            lag=max((now - written for written in waiting), default=0.0),
+            lag=max((now - since for since in waiting), default=0.0),
             max_lag=tally.max_lag,
             waiting_in=call.method if call is not None and self._abandoned else self.stalled_in,
             error=None if self._error is None or not (tally.failed or self._failing) else describe(self._error),
@@ -202,6 +240,8 @@ class Lane:
     # What happens on the lane's thread
 
     def _run(self) -> None:
+        # A sink that publishes would wait for its own lane.
+        self._brake.exempt()
         with self._working:
             try:
                 self._deliver()
@@ -218,6 +258,7 @@ class Lane:
                 # What a destination says when it is let go may well be that it has not kept what it was given.
                 self._fault(refused)
             self._ended = True
+            self._brake.release(self)
             self._note_state()
 
     def _deliver(self) -> None:
@@ -253,10 +294,15 @@ class Lane:
             if cursor.dormant and (cursor.beat_at == inf or monotonic() < cursor.beat_at):
                 wake_at = min(wake_at, cursor.beat_at)
                 continue
-            if cursor.due() <= monotonic():
+            due = cursor.due()
+            if due <= monotonic() and not self._held(cursor):
                 self._serve(cursor)
                 served = True
-            wake_at = min(wake_at, cursor.due(), self._beat(cursor))
+                due = cursor.due()
+            wake_at = min(wake_at, max(due, self._outage.until), self._beat(cursor))
+        if self._backlog.full:
+            # At once: a publisher may wait for it.
+            self._relieve()
         if served:
             # Calls take time: look again before sleeping.
             return 0.0
@@ -288,32 +334,105 @@ class Lane:
             self._let_go(error)
         self._reaching.give_up()
 
+    def _held(self, cursor: Cursor) -> bool:
+        """Whether it is not this stream's turn to try a destination that is down."""
+        outage = self._outage
+        now = monotonic()
+        if outage.error is None or not outage.on or now >= min(outage.at, self._deadline):
+            return False
+        cursor.hold(outage.error, now)
+        return True
+
     def _serve(self, cursor: Cursor) -> None:
+        self._serving = cursor
         step, error = self._calls.attempt("size", cursor.step)
-        if error is not None:
-            step = Step.WRITE
-        elif step is None:
+        # Whoever looked after this lane meanwhile may have given the stream up.
+        if error is None and (step is None or (cursor.over and step is not Step.CLOSE)):
+            self._serving = None
             return
+        step = step or Step.WRITE
+        error = error or self._take_step(cursor, step)
+        self._serving = None
+        if error is None:
+            self._worked(cursor, step)
         else:
-            error = self._take_step(cursor, step)
-        if isinstance(error, SinkClosed):
-            self._left = True
-            cursor.give_up(None, step)
-        elif error is not None:
-            cursor.failed(error, step, monotonic(), self._deadline)
-            if cursor.error is error:
-                self._fault(error)
-        elif cursor.error is None:
-            self._failing = False
+            self._failed(cursor, step, error)
         (self._retrying.add if cursor.retrying else self._retrying.discard)(cursor)
         if cursor.done:
             self._settle(cursor)
+        elif isinstance(cursor.error, SinkBehind):
+            self._ledger.settle(cursor)
+
+    def _worked(self, cursor: Cursor, step: Step) -> None:
+        # Where a stream is opened again and again, and each write fails, nothing has worked.
+        if step is not Step.OPEN and cursor.error is None:
+            self._failing = False
+        if step is not Step.OPEN or not cursor.retrying:
+            self._backlog.progress(monotonic())
+            self._outage.worked()
+
+    def _failed(self, cursor: Cursor, step: Step, error: BaseException) -> None:
+        now = monotonic()
+        if isinstance(error, SinkClosed):
+            self._left = True
+            cursor.give_up(None, step)
+            return
+        cursor.failed(error, step, now, self._deadline)
+        if cursor.error is error:
+            self._fault(error)
+        if may_pass(error):
+            self._outage.failed(cursor, error, now)
+            if self._outage.on:
+                self._give_up_those_out_of_time(error, now)
+
+    def _give_up_those_out_of_time(self, error: BaseException, now: float) -> None:
+        """What one stream has met at a destination that is down, all have met."""
+        for cursor in self._ledger.cursors:
+            if cursor.out_of_time(now) or now >= self._deadline:
+                # One that was given up before has been waiting to be closed.
+                cursor.give_up(error, Step.CLOSE if cursor.over else None)
+                self._fault(error)
+                if cursor.done:
+                    self._settle(cursor)
+
+    # What happens when it is too far behind, on its own thread or the clock's
+
+    def _relieve(self) -> None:
+        now = monotonic()
+        relief = self._backlog.measure(self._ledger.cursors, now)
+        if relief is Relief.GIVE_UP:
+            self._leave_behind(now)
+        elif relief is Relief.SKIP:
+            for cursor in self._backlog.late:
+                cursor.skip()
+        if self.options.when_full == "block":
+            (self._brake.hold if self._backlog.full else self._brake.release)(self)
+
+    def _leave_behind(self, now: float) -> None:
+        """Give up every stream that is behind, and settle it: its text is kept no longer than it is generated."""
+        for cursor in self._backlog.late:
+            cursor.give_up(error := self._backlog.error(cursor, now))
+            self._fault(error)
+            self._retrying.discard(cursor)
+            if cursor is self._serving:
+                continue
+            if cursor.done:
+                self._settle(cursor)
+            else:
+                self._ledger.settle(cursor)
+        self._backlog.measure(self._ledger.cursors, now)
+        self._note_state()
 
     def _take_step(self, cursor: Cursor, step: Step) -> BaseException | None:
         """Make one call, and have the cursor know what came of it; the error if it has failed."""
         if step is Step.OPEN:
             return self._open(cursor)
-        chunk = cursor.chunk
+        chunk, gap = cursor.chunk, cursor.gap
+        if step is Step.GAP and gap is not None:
+            _, error = self._calls.attempt("gap", partial(self.sink.gap, gap))
+            if error is None:
+                cursor.told(gap)
+            return error
         if step is Step.WRITE and chunk is not None:
             _, error = self._calls.attempt("write", partial(self.sink.write, chunk))
             if error is None:
@@ -368,6 +487,7 @@ class Lane:
     def _settle(self, cursor: Cursor) -> None:
         """Owe nothing more to a stream."""
         self._retrying.discard(cursor)
+        self._outage.forget(cursor)
         self._ledger.remove(cursor)
 
     def _note_state(self) -> None:

@@ -26,6 +26,7 @@ class Tally:
     chunks: int = 0
     retries: int = 0
     lost: int = 0
+    skipped: int = 0
     missing: int = 0
     max_lag: float = 0.0
 
@@ -38,6 +39,7 @@ class Tally:
         self.chunks += cursor.chunks
         self.retries += cursor.retries
         self.lost += cursor.lost
+        self.skipped += cursor.skipped
         self.missing += cursor.stream.length - cursor.offset
         self.max_lag = max(self.max_lag, cursor.max_lag)
 
@@ -118,3 +120,5 @@ class Ledger:
             self._given_up.remove(cursor)
             self._tally.add(cursor)
         self._settled(cursor.stream, cursor.report(self._id))
+        # A thread inside a call that hangs may hold the cursor for long; it must not hold the text.
+        cursor.let_go()

@@ -24,7 +24,7 @@ from streamfan.sinks.file.paths import PathTemplate
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streamfan.events import Chunk, End, Event, StreamInfo
+    from streamfan.events import Chunk, End, Event, Gap, StreamInfo
 
 
 class FileOptions(SinkOptions):
@@ -78,6 +78,8 @@ class FileSink(Sink):
     def __init__(self, target: str | None = None, options: FileOptions | None = None) -> None:
         super().__init__(target, options)
         self._jsonl = self.options.format == "jsonl"
+        # In a text nobody would see that something is missing.
+        self.accepts_gaps = self._jsonl
         default = "streamfan-{stream}.jsonl" if self._jsonl else "streamfan-{stream}.txt"
         self._template = PathTemplate.parse(default if target is None else target)
         # Text has no marks in it that would tell the streams apart.
@@ -115,6 +117,13 @@ class FileSink(Sink):
         else:
             place.file.append(chunk.data, own_line=place.held == 0)
         place.held = chunk.end
+
+    def gap(self, gap: Gap) -> None:
+        place = self._places.get(gap.stream)
+        if place is None or place.attempt != gap.attempt:
+            raise Permanent(f"attempt {gap.attempt} at stream {gap.stream!r} was followed by another one")
+        _append_event(place.file, gap)
+        place.held = gap.end
 
     def close(self, stream: StreamInfo, end: End) -> None:
         place = self._places.get(stream.id)
