@@ -80,6 +80,7 @@ class Calls:
             leave_child(self._process, error)
             log.debug("sink %r: %s() raised", self._id, what, exc_info=True)
             self.trouble = f"{what}() failed, trying again: {describe(error)}"
+            _forget_frames(error)
             return None, error
         else:
             # Here and not below: in a forked child nobody lets go of the lock.
@@ -88,3 +89,21 @@ class Calls:
         finally:
             self._lock.acquire()
             self.current = None
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Keep what an error says, and not where it was raised.
+
+    From there frames lead to the lane's own, to the streams that it was at, and to what they had met: it would all be
+    kept for as long as the last error is.
+    """
+    errors, seen = [error], {id(error)}
+    while errors:
+        each = errors.pop()
+        # Not as a method: its class may be anybody's.
+        BaseException.with_traceback(each, None)
+        parts = each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+        for other in (each.__cause__, each.__context__, *parts):
+            if other is not None and id(other) not in seen:
+                seen.add(id(other))
+                errors.append(other)
