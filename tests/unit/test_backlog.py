@@ -97,14 +97,15 @@ def test_text_of_streams_that_were_given_up_is_freed_while_the_call_hangs() -> N
     with Fan() as fan:
         fan.observe(lambda stream, _: told.append(stream.id))
         fan.add(sink, lane=small())
-        held = fan.open()
+        held, *others = (fan.open() for _ in range(4))
+        gone = [weakref.ref(stream) for stream in others]
+        wait_until(lambda: sink.calls.count("open") == 4)
         held.write("held")
-        gone: list[weakref.ref[Stream]] = []
-        for _ in range(3):
-            with fan.open() as stream:
-                stream.write("opened and behind")
-            gone.append(weakref.ref(stream))
         wait_for(sink.inside)
+        for stream in others:
+            stream.write("opened, and behind")
+            stream.end()
+        others.clear()
         with fan.open() as stream:
             stream.write("x" * LIMIT)
         gone.append(weakref.ref(stream))
