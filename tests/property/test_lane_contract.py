@@ -5,6 +5,7 @@ No thread and no clock but the test's own: the lane's rounds are taken one by on
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
 
 LIMIT = 100
 TEXTS = ["a", "é ", "some words ", "😀" * 5, "x" * 60]
-FAULTS = {
+FAULTS: dict[str, Callable[[], BaseException]] = {
     "again": lambda: Retryable("busy"),
     "reset": lambda: ConnectionResetError("reset"),
     "refused": lambda: Permanent("refused"),
     "interrupted": KeyboardInterrupt,
 }
+METHODS = st.sampled_from(["open", "write", "write", "close"])
 # Most may pass: a stream that is given up has little left to show.
 USUAL = ["again", "reset", "again", "reset", "again", "refused", "interrupted"]
 
@@ -46,10 +48,11 @@ class Destination(Sink):
     def __init__(self, delivery: Delivery) -> None:
         super().__init__()
         self.delivery = delivery
-        # What the next calls raise, and whether what they were asked for has happened all the same.
-        self.faults: list[tuple[str, bool]] = []
-        # What happens while the next calls have not returned.
-        self.meanwhile: list[Callable[[], None]] = []
+        # What the next calls of a method raise, and whether what they were asked for has happened all the same.
+        self.faults: defaultdict[str, list[tuple[str, bool]]] = defaultdict(list)
+        # What happens while the next call of a method has not returned.
+        self.meanwhile: defaultdict[str, list[Callable[[], None]]] = defaultdict(list)
+        self.close_tried: set[str] = set()
         self.broken: list[str] = []
         self.held: dict[str, int] = {}
         self.pieces: dict[str, list[Chunk | Gap]] = {}
@@ -60,12 +63,12 @@ class Destination(Sink):
 
     def open(self, stream: StreamInfo) -> int | None:
         self._promise(not self.closes.get(stream.id), "opened after its close has returned")
-        self._fail(lambda: None)
+        self._fail("open", lambda: None)
         self.opened.add(stream.id)
         return self.held.get(stream.id, 0) if self.delivery is Delivery.EXACTLY_ONCE else None
 
     def write(self, chunk: Chunk) -> None:
-        self._promise(chunk.data, "an empty chunk")
+        self._promise(len(chunk.data) > 0, "an empty chunk")
         self._promise(chunk.data.decode() == chunk.text, "half a character")
         self._take(chunk.stream.id, chunk)
 
@@ -76,7 +79,8 @@ class Destination(Sink):
     def close(self, stream: StreamInfo, end: End) -> None:
         self._promise(stream.id in self.opened, "closed, and never opened")
         self._promise(not self.closes.get(stream.id), "closed twice")
-        self._fail(lambda: None)
+        self.close_tried.add(stream.id)
+        self._fail("close", lambda: None)
         self.closes.setdefault(stream.id, []).append(end)
 
     def _promise(self, kept: bool, what: str) -> None:
@@ -89,7 +93,7 @@ class Destination(Sink):
         self._promise(not self.closes.get(id), "written to after its close")
         self._check_place(id, piece)
         self.doubt[id] = piece
-        self._fail(lambda: self._keep(id, piece))
+        self._fail("write", lambda: self._keep(id, piece))
         self._keep(id, piece)
         self.doubt[id] = None
 
@@ -110,11 +114,11 @@ class Destination(Sink):
             self.held[id] = piece.end
             self.pieces.setdefault(id, []).append(piece)
 
-    def _fail(self, effect: Callable[[], None]) -> None:
-        if self.meanwhile:
-            self.meanwhile.pop(0)()
-        if self.faults:
-            fault, happened = self.faults.pop(0)
+    def _fail(self, method: str, effect: Callable[[], None]) -> None:
+        if self.meanwhile[method]:
+            self.meanwhile[method].pop(0)()
+        if self.faults[method]:
+            fault, happened = self.faults[method].pop(0)
             if happened:
                 effect()
             raise FAULTS[fault]()
@@ -177,12 +181,17 @@ class LaneContract(RuleBasedStateMachine):
 
     # What a destination does
 
-    @rule(faults=st.lists(st.tuples(st.sampled_from(USUAL), st.booleans()), min_size=1, max_size=3))
-    def fail(self, faults: list[tuple[str, bool]]) -> None:
-        self.sink.faults += faults
+    @rule(method=METHODS, faults=st.lists(st.tuples(st.sampled_from(USUAL), st.booleans()), min_size=1, max_size=3))
+    def fail(self, method: str, faults: list[tuple[str, bool]]) -> None:
+        self.sink.faults[method] += faults
 
-    @rule(seconds=st.sampled_from([1.5, 31.0]), text=st.sampled_from(["", "x" * 2 * LIMIT]), ends=st.booleans())
-    def hang(self, seconds: float, text: str, ends: bool) -> None:
+    @rule(
+        method=METHODS,
+        seconds=st.sampled_from([1.5, 31.0]),
+        text=st.sampled_from(["", "x" * 2 * LIMIT]),
+        ends=st.booleans(),
+    )
+    def hang(self, method: str, seconds: float, text: str, ends: bool) -> None:
         """The next call hangs, and what others do meanwhile is seen by the fan's clock."""
 
         def meanwhile() -> None:
@@ -194,7 +203,7 @@ class LaneContract(RuleBasedStateMachine):
                 self.dispatcher._look()
                 self.now += seconds
 
-        self.sink.meanwhile.append(meanwhile)
+        self.sink.meanwhile[method].append(meanwhile)
 
     # What a clock does
 
@@ -276,6 +285,9 @@ class LaneContract(RuleBasedStateMachine):
             assert (report.missing, report.lost, report.skipped, report.error) == (0, 0, 0, None)
         else:
             assert report.error is not None or report.lost or report.skipped, "incomplete, and nobody says why"
+        # Where the destination is down, one close that fails is enough to know what becomes of the others.
+        closable = stream.id in self.sink.opened and self.lane._outage.error is None
+        assert not closable or stream.id in self.sink.close_tried, "open, and never closed"
         if stream.id in self.sink.opened and not closes:
             assert report.error is not None, "not closed, and nobody says why"
 
