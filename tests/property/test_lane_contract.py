@@ -164,7 +164,7 @@ class LaneContract(RuleBasedStateMachine):
         self.lane.add(self.streams[-1])
 
     @precondition(lambda self: self.open)
-    @rule(data=st.data(), texts=st.lists(st.sampled_from(TEXTS), min_size=1), rounds=st.integers(0, 6))
+    @rule(data=st.data(), texts=st.lists(st.sampled_from(TEXTS), min_size=1), rounds=st.integers(2, 10))
     def write(self, data: st.DataObject, texts: list[str], rounds: int) -> None:
         for text in texts:
             data.draw(st.sampled_from(self.open)).write(text)
@@ -293,6 +293,6 @@ class LaneContract(RuleBasedStateMachine):
 
 
 LaneContract.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=400, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestLaneContract = LaneContract.TestCase
