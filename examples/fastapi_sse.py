@@ -1,5 +1,6 @@
 """Relay streams from Redis to browsers, as server-sent events that survive a lost connection.
 
+    pip install fastapi uvicorn
     REDIS_URL=redis://localhost/0 uvicorn --app-dir examples fastapi_sse:app
 
 The id of each event says how much of the text the browser has. When it comes back, it sends the last one by itself, and
@@ -21,13 +22,13 @@ import json
 import os
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from fastapi import FastAPI, Header, HTTPException
 from fastapi.responses import StreamingResponse
 
 from streamfan import asubscribe
-from streamfan.errors import CancelRefused, Restarted, StreamfanError, StreamNotFound, TextAltered
+from streamfan.errors import CancelRefused, Restarted, StreamfanError, StreamNotFound, TextAltered, UsageError
 from streamfan.events import End, Text
 
 if TYPE_CHECKING:
@@ -57,32 +58,40 @@ class Place(NamedTuple):
     @classmethod
     def parse(cls, id: str) -> Place:
         """The place that an event's id is; the start for anything else."""
-        match = re.fullmatch(r"(\d+)-(\d+)", id, re.ASCII)
+        match = re.fullmatch(r"(\d{1,16})-(\d{1,16})", id, re.ASCII)
         return cls(int(match[1]), int(match[2])) if match else cls()
 
     def __str__(self) -> str:
         return f"{self.attempt}-{self.offset}"
 
 
+def subscribed(stream: str, **how: Any) -> AsyncSubscription[Any]:
+    """The subscription to a stream; what no stream can be called is one that does not exist."""
+    try:
+        return asubscribe(URL, stream, **how)
+    except UsageError as error:
+        raise HTTPException(404, str(error)) from None
+
+
 @app.get("/streams/{stream}")
 async def read(stream: str, last_event_id: Annotated[str, Header()] = "") -> StreamingResponse:
     """The text of a stream, from the start or from where the browser is, until its end."""
     place = Place.parse(last_event_id)
-    subscription = asubscribe(URL, stream, offset=place.offset, events=True)
+    subscription = subscribed(stream, offset=place.offset, attempt=place.attempt, events=True)
     first = asyncio.create_task(anext(subscription))
     await asyncio.wait({first}, timeout=FIRST)
     if first.done() and isinstance(first.exception(), StreamNotFound):
         subscription.close()
         raise HTTPException(404, f"there is no stream {stream!r}")
     return StreamingResponse(
-        relay(subscription, first, place), media_type="text/event-stream", headers={"cache-control": "no-store"}
+        relay(subscription, first), media_type="text/event-stream", headers={"cache-control": "no-store"}
     )
 
 
 @app.delete("/streams/{stream}", status_code=202)
 async def cancel(stream: str) -> None:
     """Ask the producer to stop; all that read the stream are told by its end."""
-    async with asubscribe(URL, stream, token=TOKEN) as subscription:
+    async with subscribed(stream, token=TOKEN) as subscription:
         try:
             await subscription.cancel("stopped in the browser", by="browser")
         except StreamNotFound as error:
@@ -91,7 +100,7 @@ async def cancel(stream: str) -> None:
             raise HTTPException(409, str(error)) from None
 
 
-async def relay(subscription: AsyncSubscription[Event], first: asyncio.Task[Event], place: Place) -> AsyncIterator[str]:
+async def relay(subscription: AsyncSubscription[Event], first: asyncio.Task[Event]) -> AsyncIterator[str]:
     """Each event as the browser gets it, and a sign of life where there is none for long."""
     coming = first
     async with subscription:
@@ -100,11 +109,7 @@ async def relay(subscription: AsyncSubscription[Event], first: asyncio.Task[Even
                 if not (await asyncio.wait({coming}, timeout=QUIET))[0]:
                     yield ": still here\n\n"
                     continue
-                event = coming.result()
-                if place.attempt not in {0, event.attempt}:
-                    yield RESTART
-                    return
-                yield shown(event)
+                yield shown(coming.result())
                 coming = asyncio.ensure_future(anext(subscription))
         except StopAsyncIteration:
             return

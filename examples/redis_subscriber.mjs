@@ -12,18 +12,45 @@ import { createClient } from "redis";
 const PAGE = 100;
 const QUIET = 2; // seconds of silence after which the log is read again
 const INBOX = 1000; // messages kept while the log is read; the log has the others, too
+const PATIENCE = 30; // seconds without an answer after which Redis counts as gone
 
 const [stream, url = process.env.REDIS_URL ?? "redis://localhost:6379/0"] = process.argv.slice(2);
+if (!stream || stream.startsWith("-")) {
+  console.error("usage: node redis_subscriber.mjs STREAM [URL]");
+  process.exit(2);
+}
 const key = `streamfan:{${stream}}`;
 const client = createClient({ url });
 const listener = client.duplicate();
-// Both come back by themselves, and so do subscriptions; what was missed meanwhile is in the log.
-for (const each of [client, listener]) each.on("error", () => {});
+// Both come back by themselves, and so do subscriptions; what was missed meanwhile is in the log. But not for ever.
+let away = null;
+for (const each of [client, listener]) {
+  each.on("error", (error) => {
+    away ??= setTimeout(() => {
+      console.error(`\nRedis is gone after ${position} bytes: ${error.message || error.code}`);
+      process.exit(1);
+    }, PATIENCE * 1000);
+  });
+  each.on("ready", () => {
+    clearTimeout(away);
+    away = null;
+  });
+}
 
 let attempt;
 let position = 0;
 let end = null;
 const hash = createHash("sha256");
+
+// The event that a message is; null for anything else, for anybody may publish on a channel.
+function parsed(message) {
+  try {
+    const event = JSON.parse(message);
+    return event?.stream === stream ? event : null;
+  } catch {
+    return null;
+  }
+}
 
 // Takes what is new of an event; false if something is missing before it.
 function take(event) {
@@ -82,7 +109,7 @@ async function follow() {
     }
     if (inbox.length) {
       quiet = 0;
-      for (const message of inbox.splice(0)) if (!take(JSON.parse(message))) await catchUp();
+      for (const event of inbox.splice(0).map(parsed)) if (event && !take(event)) await catchUp();
     } else if ((await catchUp()) || (await client.exists(`${key}:lease`))) {
       quiet = 0;
     } else if ((quiet += QUIET) > (await leaseTime())) {

@@ -60,11 +60,13 @@ def lease_time(client: Any, key: str) -> float:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
     stream, *more = sys.argv[1:]
     url = more[0] if more else os.environ.get("REDIS_URL", "redis://localhost:6379/0")
     with redis.Redis.from_url(url, decode_responses=True) as client:
         try:
             for text in follow(client, stream):
                 print(text, end="", flush=True)
-        except (LookupError, RuntimeError) as error:
+        except (LookupError, RuntimeError, redis.RedisError) as error:
             sys.exit(f"\n{error}")

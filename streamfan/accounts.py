@@ -6,9 +6,12 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
+from streamfan.counters import StreamCounters
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamfan.counters import StreamMetrics
     from streamfan.report import DeliveryReport, StreamReport
     from streamfan.stream import Stream
 
@@ -18,13 +21,14 @@ _REMEMBERED = 1_000
 
 
 class _Account:
-    """One stream: how many are still at it, and what became of it where it is finished."""
+    """One stream: how many are still at it, what became of it where it is finished, and whether it was counted."""
 
-    __slots__ = ("deliveries", "pending")
+    __slots__ = ("counted", "deliveries", "pending")
 
     def __init__(self, pending: int) -> None:
         self.pending = pending
         self.deliveries: Deliveries = []
+        self.counted = False
 
 
 class Accounts:
@@ -46,13 +50,14 @@ class Accounts:
         self._tell = tell
         self._lock = threading.Lock()
         self._open: dict[Stream, _Account] = {}
+        self._counters = StreamCounters()
         self._last: deque[StreamReport] = deque(maxlen=_REMEMBERED)
 
     @property
     def streams(self) -> list[Stream]:
         """Those that are not finished everywhere."""
-        with self._lock:
-            return list(self._open)
+        # No lock: a signal handler may have interrupted the very thread that holds it, and a copy is made at once.
+        return list(self._open)
 
     def open(self, stream: Stream, lanes: int) -> None:
         """Begin with a stream that so many lanes are given."""
@@ -74,7 +79,9 @@ class Accounts:
             if account is None:
                 return
             account.pending -= 1
-            if delivery is not None:
+            if delivery is None:
+                self._count(stream, account)
+            else:
                 account.deliveries.append(delivery)
             if account.pending:
                 return
@@ -86,6 +93,8 @@ class Accounts:
         """Whoever is still at a stream was given up: all are finished as they are."""
         with self._lock:
             left, self._open = self._open, {}
+            for stream, account in left.items():
+                self._count(stream, account)
         for stream, account in left.items():
             self._conclude(stream, account.deliveries)
 
@@ -93,6 +102,8 @@ class Accounts:
         """In a child process after `fork`: forget everything; the streams that were open."""
         self._lock = threading.Lock()
         streams, self._open = list(self._open), {}
+        # What the parent counts it reports itself.
+        self._counters = StreamCounters()
         return streams
 
     def reports(self) -> tuple[StreamReport, ...]:
@@ -101,6 +112,16 @@ class Accounts:
             running = [(stream, list(account.deliveries)) for stream, account in self._open.items()]
             last = tuple(self._last)
         return (*last, *(self._report(stream, deliveries) for stream, deliveries in running))
+
+    def metrics(self) -> StreamMetrics:
+        """What all streams have counted."""
+        with self._lock:
+            return self._counters.read([stream for stream, account in self._open.items() if not account.counted])
+
+    def _count(self, stream: Stream, account: _Account) -> None:
+        if not account.counted:
+            account.counted = True
+            self._counters.end(stream)
 
     def _conclude(self, stream: Stream, deliveries: Deliveries) -> None:
         report = self._report(stream, deliveries)

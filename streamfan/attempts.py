@@ -45,8 +45,11 @@ class Attempts:
         Raises:
             UsageError: The attempt given is out of range, or not later than one that was taken before.
         """
-        if attempt is not None and not 1 <= attempt <= _LAST:
-            raise UsageError(f"attempt {attempt} of stream {id!r} is out of range, expected 1 to {_LAST}")
+        # A caller without types may well give text.
+        if attempt is not None and not (type(attempt) is int and 1 <= attempt < _LAST):
+            raise UsageError(
+                f"attempt {attempt} of stream {id!r} is out of range, expected a whole number from 1 to {_LAST - 1}"
+            )
         with self._lock:
             before = self._latest.get(id, 0)
             if attempt is None:

@@ -12,8 +12,9 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from streamfan.boundary import next_piece
-from streamfan.errors import text_of
+from streamfan.errors import SinkTimeout, text_of
 from streamfan.events import Gap
+from streamfan.flow import Amount, Flow, Reason
 from streamfan.report import DeliveryReport
 from streamfan.retry import Backoff
 from streamfan.sink import Delivery, Sink
@@ -59,6 +60,9 @@ class Cursor:
         self.chunks = 0
         self.retries = 0
         self.lost = 0
+        self._sent_events = 0
+        self._sent_bytes = 0
+        self._in_doubt = Amount()
         self.max_lag = 0.0
         self.beat_at = inf
         self._sink = sink
@@ -218,6 +222,7 @@ class Cursor:
             return
         if self.chunk is not None:
             self.lost += len(self.chunk.data)
+            self._in_doubt += self._amount(self.chunk.offset, self.chunk.end)
             self.offset = self.chunk.end
             self.chunk = None
         elif self.gap is not None:
@@ -232,6 +237,7 @@ class Cursor:
         elif self.gap is not None and held != self.gap.offset:
             self.gap = None
         if held != self.offset:
+            self._count_sent(held)
             self.offset = held
             self._gaps = [gap for gap in self._gaps if gap.end <= held]
             self._no_boundary_below = 0
@@ -240,6 +246,7 @@ class Cursor:
     def delivered(self, chunk: Chunk, now: float) -> None:
         """`write` has returned: the sink has the chunk."""
         self.max_lag = max(self.max_lag, now - self.stream.written_at(chunk.offset))
+        self._count_sent(chunk.end)
         self.offset = chunk.end
         self._hash.update(chunk.data)
         self.chunks += 1
@@ -266,6 +273,12 @@ class Cursor:
         if self.offset > self._progress:
             self._progress = self.offset
             self._backoff.reset()
+
+    def _count_sent(self, end: int) -> None:
+        # Once: text that a destination has forgotten was counted when it had it.
+        if end > self._progress:
+            self._sent_events += self.stream.pieces(end) - self.stream.pieces(self._progress)
+            self._sent_bytes += end - self._progress
 
     def closed(self) -> None:
         """`close` has returned: nothing is owed any more."""
@@ -337,6 +350,26 @@ class Cursor:
             sha256=None if self.lost or self._gaps else self._hash.hexdigest(),
             error=None if self.error is None else describe(self.error),
         )
+
+    def flow(self, abandoned: bool = False) -> Flow:
+        """Where the stream's text is; any thread may ask.
+
+        Args:
+            abandoned: The lane makes no call any more, but one may still return: what it has is not discarded yet.
+        """
+        length, offset, sent = self.stream.length, self.offset, Amount(self._sent_events, self._sent_bytes)
+        wanted = offset if self.over else max(offset, self._furthest) if abandoned else length
+        discarded = {self._reason(): self._amount(wanted, length), Reason.IN_DOUBT: self._in_doubt}
+        discarded[Reason.SKIPPED] = sum((self._amount(gap.offset, gap.end) for gap in self._gaps), Amount())
+        return Flow(self._amount(0, length), sent, discarded, max(0, wanted - offset))
+
+    def _reason(self) -> Reason:
+        if self.error is None:
+            return Reason.LEFT
+        return Reason.LATE if isinstance(self.error, SinkTimeout) else Reason.FAILED
+
+    def _amount(self, start: int, end: int) -> Amount:
+        return Amount(self.stream.pieces(end) - self.stream.pieces(start), end - start)
 
 
 def describe(error: BaseException) -> str:

@@ -37,7 +37,11 @@ from __future__ import annotations
 
 
 class StreamfanError(Exception):
-    """What every error of streamfan has in common."""
+    """What every error of streamfan has in common: also that it can be copied, and pickled for another process."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Not by the constructor: what that takes is not what is kept.
+        return _again, (type(self), self.args), self.__dict__
 
 
 class UsageError(StreamfanError):
@@ -82,7 +86,8 @@ class Retryable(SinkError):
 
     Args:
         message: What went wrong.
-        after: Seconds to wait at least, where the destination said so (`Retry-After`).
+        after: Seconds to wait at least, where the destination said so (`Retry-After`); where that is too long, the last
+            try comes when there is no more time.
     """
 
     def __init__(self, message: str = "", *, after: float | None = None) -> None:
@@ -111,7 +116,16 @@ class SourceError(StreamfanError):
 
 
 class StreamError(StreamfanError):
-    """Something about one stream."""
+    """Something about one stream.
+
+    Args:
+        message: What it is.
+        stream: The stream's id; empty where whoever catches it knows of which stream it is.
+    """
+
+    def __init__(self, message: str = "", *, stream: str = "") -> None:
+        super().__init__(message)
+        self.stream = stream
 
 
 class StreamEnded(StreamError):
@@ -128,8 +142,7 @@ class StreamFailed(StreamError):
     """
 
     def __init__(self, stream: str, kind: str, message: str) -> None:
-        super().__init__(f"stream {stream!r} failed: {kind}: {message}")
-        self.stream = stream
+        super().__init__(f"stream {stream!r} failed: {kind}: {message}", stream=stream)
         self.kind = kind
         self.message = message
 
@@ -152,9 +165,9 @@ class ProducerLost(StreamError):
     def __init__(self, stream: str, offset: int, lease: float) -> None:
         super().__init__(
             f"stream {stream!r} has no end after {offset:,} bytes: "
-            f"its producer has not shown for {lease:g} s that it lives"
+            f"its producer has not shown for {lease:g} s that it lives",
+            stream=stream,
         )
-        self.stream = stream
         self.offset = offset
         self.lease = lease
 
@@ -169,8 +182,7 @@ class HistoryTrimmed(StreamError):
     """
 
     def __init__(self, stream: str, offset: int, end: int) -> None:
-        super().__init__(f"stream {stream!r} lacks its text from byte {offset:,} to byte {end:,}")
-        self.stream = stream
+        super().__init__(f"stream {stream!r} lacks its text from byte {offset:,} to byte {end:,}", stream=stream)
         self.offset = offset
         self.end = end
 
@@ -185,8 +197,9 @@ class Restarted(StreamError):
     """
 
     def __init__(self, stream: str, attempt: int, newer: int) -> None:
-        super().__init__(f"stream {stream!r} was started again: attempt {newer} has taken the place of {attempt}")
-        self.stream = stream
+        super().__init__(
+            f"stream {stream!r} was started again: attempt {newer} has taken the place of {attempt}", stream=stream
+        )
         self.attempt = attempt
         self.newer = newer
 
@@ -221,6 +234,10 @@ class WireError(StreamfanError, ValueError):
 
 class SinksFailed(StreamfanError):
     """At least one required sink was not given everything; the text names each and why."""
+
+
+def _again(kind: type[StreamfanError], arguments: tuple[object, ...]) -> StreamfanError:
+    return kind.__new__(kind, *arguments)
 
 
 def text_of(error: BaseException) -> str:

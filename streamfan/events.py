@@ -269,7 +269,10 @@ def decode(data: bytes | str) -> Event:
     _refuse_other_than(VERSION, event.v)
     if not isinstance(event, Gap):
         # pydantic's own time zone crashes the interpreter where one of its times is left at exit.
-        object.__setattr__(event, "time", _in_utc(event.time))
+        try:
+            object.__setattr__(event, "time", _in_utc(event.time))
+        except OverflowError:
+            raise WireError(f"not an event: time: there is none such in UTC: {_excerpt(data)}") from None
     return event
 
 

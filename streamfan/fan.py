@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import threading
@@ -23,13 +24,13 @@ from streamfan.errors import UsageError
 from streamfan.events import StreamInfo, check_stream_id, now, well_formed
 from streamfan.generation import Generation
 from streamfan.lane import Lane
+from streamfan.making import made
 from streamfan.observers import Observers
 from streamfan.options import LaneOptions
-from streamfan.plugins import plugins
 from streamfan.report import DeliveryReport, Report, SinkReport, State, StreamReport
 from streamfan.sink import Sink
 from streamfan.sinks.callback import Callback
-from streamfan.specs import check_id, check_unique, parse
+from streamfan.specs import check_id, check_unique
 from streamfan.stream import Stream
 from streamfan.streamer import Streamer
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
     from streamfan.observers import Observer
     from streamfan.streamer.specials import TokenIds
+
+log = logging.getLogger("streamfan.fan")
 
 # A part of any deadline is kept for closing files and connections.
 _CLOSING_SHARE = 0.2
@@ -80,7 +83,7 @@ class Fan:
         self._writer = secrets.token_hex(2)
         lanes: list[Lane] = []
         for sink in sinks:
-            lanes.append(self._new_lane(sink, None, LaneOptions(), lanes))
+            lanes.append(self._new_lane(*made(sink, {}), None, LaneOptions(), lanes))
         # Only now: a wrong one among them leaves nothing behind.
         self._dispatcher.start()
         lifetime.register(self)
@@ -98,36 +101,33 @@ class Fan:
         *,
         id: str | None = None,
         lane: LaneOptions = LaneOptions(),  # noqa: B008 - frozen
+        **options: Any,
     ) -> str:
         """Add a sink; it is given every stream that is open, from its start, and every later one.
 
         Args:
             id: What reports call it; the sink's name unless given.
             lane: Pacing, retries and limits; where they are not set, the sink's own defaults hold.
+            **options: Options of the sink, where `sink` is a specification: `fan.add("redis", control=True, ttl="1h")`.
 
         Returns:
             Its id.
 
         Raises:
-            UsageError: A sink that does not exist, an id that is taken or malformed, or the fan is closed.
+            UsageError: A sink or an option that does not exist, an id that is taken or malformed, or the fan is closed.
         """
         self._check_usable()
-        new = self._new_lane(sink, id, lane, self._lanes)
+        new = self._new_lane(*made(sink, options), id, lane, self._lanes)
         self._start(new)
         return new.id
 
     def _new_lane(
-        self,
-        sink: str | Sink | Callable[[str, bool], object],
-        id: str | None,
-        options: LaneOptions,
-        others: Sequence[Lane],
+        self, sink: Sink, spec_id: str | None, id: str | None, options: LaneOptions, others: Sequence[Lane]
     ) -> Lane:
-        spec_id, made = _make(sink)
-        if any(made is other.sink for other in others):
-            raise UsageError(f"sink {made.name!r} is in this fan already\nTry: an object of its own for each lane")
-        id = (spec_id or _default_id(made, others)) if id is None else id
-        lane = Lane(id, made, options, self._dispatcher.brake, self._accounts.settle)
+        if any(sink is other.sink for other in others):
+            raise UsageError(f"sink {sink.name!r} is in this fan already\nTry: an object of its own for each lane")
+        id = (spec_id or _default_id(sink, others)) if id is None else id
+        lane = Lane(id, sink, options, self._dispatcher.brake, self._accounts.settle)
         check_id(lane.id)
         check_unique((each.id, each.sink.name) for each in (*others, lane))
         return lane
@@ -216,6 +216,7 @@ class Fan:
             for lane in self._lanes:
                 lane.add(stream)
         stream.on_end(lambda: self._accounts.settle(stream, None))
+        log.info("stream %r begins", id)
         return stream
 
     def streamer(
@@ -266,7 +267,12 @@ class Fan:
     @property
     def report(self) -> Report:
         """What became of everything so far."""
-        return Report(tuple(lane.report() for lane in self._lanes), self._accounts.reports(), self._accounts.finished)
+        return Report(
+            tuple(lane.report() for lane in self._lanes),
+            self._accounts.reports(),
+            self._accounts.finished,
+            self._accounts.metrics(),
+        )
 
     def _stream_report(self, stream: Stream, deliveries: Sequence[DeliveryReport]) -> StreamReport:
         end = stream.outcome
@@ -282,8 +288,9 @@ class Fan:
             error=None if end is None or end.error is None else f"{end.error.type}: {end.error.message}",
             bytes=stream.length,
             tokens=stream.tokens,
-            ttft=None if end is None else end.ttft,
-            duration=None if end is None else end.duration,
+            ttft=stream.ttft,
+            duration=stream.duration,
+            tpot=stream.tpot,
             sha256=None if end is None else end.sha256,
             deliveries=tuple(sorted(known.values(), key=lambda delivery: order[delivery.sink])),
         )
@@ -429,17 +436,3 @@ def _cancel(held: weakref.ref[Stream], reason: str, by: str) -> None:
     stream = held()
     if stream is not None:
         stream.cancel(reason, by=by)
-
-
-def _make(sink: str | Sink | Callable[[str, bool], object]) -> tuple[str | None, Sink]:
-    """The sink meant, and the id that its specification gives it."""
-    if isinstance(sink, Sink):
-        if not isinstance(getattr(sink, "name", None), str):
-            raise UsageError(f'class {type(sink).__qualname__!r} has no name\nTry: name = "..." in the class')
-        return None, sink
-    if isinstance(sink, str):
-        spec = parse(sink)
-        return spec.id, plugins().make_sink(spec)
-    if callable(sink):
-        return None, Callback(sink)
-    raise UsageError(f"{sink!r} is no sink, expected a specification such as 'file:answer.txt', a Sink or a callable")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from streamfan.counters import SinkMetrics, StreamMetrics
 from streamfan.errors import SinksFailed
 from streamfan.events import FinishReason
 
@@ -56,6 +57,7 @@ class StreamReport:
         bytes: UTF-8 bytes of its text.
         ttft: Seconds from opening to the first text; None if there was none.
         duration: Seconds from opening to the end; None while it runs.
+        tpot: Seconds per token after the first text; None while it runs, and where there are fewer than two tokens.
         error: The producer's error; None if there was none.
     """
 
@@ -69,6 +71,7 @@ class StreamReport:
     tokens: int
     ttft: float | None
     duration: float | None
+    tpot: float | None
     sha256: str | None
     deliveries: tuple[DeliveryReport, ...]
 
@@ -88,6 +91,7 @@ class SinkReport:
         error: The last error that counted; None if there was none.
         trouble: Why it is degraded; None if it is not.
         left: Whether the destination closed by itself, as a pipe does.
+        metrics: What to watch while it works.
     """
 
     id: str
@@ -110,6 +114,7 @@ class SinkReport:
     error: str | None
     trouble: str | None
     left: bool
+    metrics: SinkMetrics
 
     @property
     def failed(self) -> bool:
@@ -139,11 +144,13 @@ class Report:
         sinks: One report for each sink, in the order they were added.
         streams: The last 1,000 streams that are finished everywhere, oldest first, then those that are not.
         finished: How many streams are finished everywhere, since the fan was made.
+        metrics: What to watch of all streams together.
     """
 
     sinks: tuple[SinkReport, ...]
     streams: tuple[StreamReport, ...]
     finished: int
+    metrics: StreamMetrics
 
     def __str__(self) -> str:
         return "\n".join(f"{sink}; {sink.bytes:,} bytes delivered" for sink in self.sinks) or "no sinks"

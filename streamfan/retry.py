@@ -74,7 +74,9 @@ class Backoff:
             self._first_failure = now
         pause = random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**self._failures))  # noqa: S311 - not a secret
         self._failures = min(self._failures + 1, 63)
-        after = error.after if isinstance(error, Retryable) else None
+        last = self._first_failure + self._max_elapsed
+        # A time asked for that comes too late, however late, leaves one more try when the time is over.
+        after = min((error.after if isinstance(error, Retryable) else None) or 0.0, last - now)
         # At least the pause: a destination that says "at once" whatever happens must not be hammered.
-        at = now + max(pause, after or 0.0)
-        return at if at <= min(self._first_failure + self._max_elapsed, deadline) else None
+        at = now + max(pause, after)
+        return at if at <= min(last, deadline) else None

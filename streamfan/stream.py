@@ -103,7 +103,7 @@ class Stream:
             raise TypeError(f"text is {text!r}, expected str")
         with self._lock:
             if self._finish_reason is not None:
-                raise StreamEnded(f"stream {self.info.id!r} has ended ({self._finish_reason})")
+                raise StreamEnded(f"stream {self.info.id!r} has ended ({self._finish_reason})", stream=self.info.id)
             before = self.length
             self._append(text, token_ids)
             if self.length == before:
@@ -245,6 +245,23 @@ class Stream:
         return self._finish_reason
 
     @property
+    def ttft(self) -> float | None:
+        """Seconds from opening to the first text; None while there is none."""
+        return self._times[0] - self._opened if self._times else None
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from opening to the end; None while it runs."""
+        return None if self._finish_reason is None else self._ended_at - self._opened
+
+    @property
+    def tpot(self) -> float | None:
+        """Seconds per token after the first text, until the end; None where that cannot be told."""
+        if self.ttft is None or self.duration is None or self.tokens < 2:
+            return None
+        return (self.duration - self.ttft) / (self.tokens - 1)
+
+    @property
     def outcome(self) -> End | None:
         """The end event, as it is for a reader that was given everything; None while there is none."""
         if self._outcome is None and self._finish_reason is not None:
@@ -354,6 +371,10 @@ class Stream:
         rest._outcome, rest._finish_reason = self.outcome, self._finish_reason
         return rest
 
+    def pieces(self, offset: int) -> int:
+        """How many pieces of text were written that end at or before `offset`."""
+        return bisect_right(self._ends, offset)
+
     def is_boundary(self, offset: int) -> bool:
         """Whether `offset` lies in the text and not inside a code point."""
         return 0 <= offset <= self.length and (offset == self.length or self._data[offset] & 0xC0 != 0x80)
@@ -380,7 +401,7 @@ class Stream:
             tokens=self.tokens,
             token_ids=tuple(self._idle_ids),
             sha256=hashlib.sha256(bytes(self._data)).hexdigest(),
-            ttft=self._times[0] - self._opened if self._times else None,
+            ttft=self.ttft,
             duration=self._ended_at - self._opened,
             time=self.info.time + timedelta(seconds=self._ended_at - self._opened),
         )

@@ -6,6 +6,7 @@ that know more codes end with `ctx.exit`.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -120,7 +121,9 @@ def _edge() -> Iterator[None]:
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
-        raise Failure(explain(error)) from error
+        # What a full disk says of an output; of a file it would say the name.
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None
+        raise Failure("the output cannot be written: no space left" if full else explain(error)) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from contextlib import contextmanager, suppress
+from math import inf
 from typing import TYPE_CHECKING
 
 import click
@@ -81,6 +82,12 @@ def in_background(patience: Callable[[], float]) -> Iterator[None]:
     finally:
         _writer = None
         writer.close(patience)
+
+
+def flush() -> None:
+    """Wait until all that was said in the background is written, however long that takes; nothing is said after it."""
+    if writer := _writer:
+        writer.close(lambda: inf)
 
 
 def log_to_stderr(verbosity: int) -> None:

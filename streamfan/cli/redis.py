@@ -13,7 +13,8 @@ import click
 
 from streamfan import embedded
 from streamfan.cli import console
-from streamfan.errors import ConfigError, Permanent
+from streamfan.cli.secret_file import read_secret
+from streamfan.errors import Permanent, StreamfanError
 
 if TYPE_CHECKING:
     from streamfan.embedded import Embedded
@@ -54,7 +55,7 @@ def redis(port: int | None, password_file: str | None) -> None:
 
     The line is all that stdout gets, and ends it: who reads stdout to its end need not wait for the server's.
     """
-    password = _password(password_file)
+    password = read_secret("--password-file", password_file, "STREAMFAN_REDIS_PASSWORD")
     stop = _stop_on_signals()
     with closing(embedded.start(port=port, password=password)) as server:
         console.say(
@@ -63,22 +64,6 @@ def redis(port: int | None, password_file: str | None) -> None:
         )
         _hand_over(f"export REDIS_URL='{server.url}'\n")
         _wait(stop, server)
-
-
-def _password(file: str | None) -> str | None:
-    """The password to use, or None for a random one."""
-    if file is None:
-        # Empty is as good as unset, as everywhere in a shell.
-        return os.environ.get("STREAMFAN_REDIS_PASSWORD") or None
-    from streamfan.options import secret
-
-    try:
-        password: str = secret({"file": file})
-    except ValueError as error:
-        raise ConfigError(f"--password-file: {error}") from None
-    if not password:
-        raise ConfigError(f"--password-file: file {file!r} is empty")
-    return password
 
 
 def _stop_on_signals() -> SimpleQueue[None]:
@@ -94,8 +79,11 @@ def _stop_on_signals() -> SimpleQueue[None]:
 def _hand_over(line: str) -> None:
     """Write all that stdout is to get, and end it; whether anybody takes it is not the server's concern."""
     # Not through Python's buffer, which would be flushed once more at the end.
-    with suppress(BrokenPipeError):
-        os.write(1, line.encode())
+    try:
+        with suppress(BrokenPipeError):
+            os.write(1, line.encode())
+    except OSError as error:
+        raise StreamfanError(f"standard output cannot be written to: {error.strerror}") from None
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.close(nothing)

@@ -35,6 +35,7 @@ Exit codes: as for streamfan run; 1 also where the recording lacks some of a str
 @click.option("--speed", metavar="X", help="1 is the recorded rhythm, 2 twice as fast; all at once unless given.")
 @click.option("-q", "--quiet/--no-quiet", default=None, help="Do not write the text to stdout.")
 @click.option("--spill-dir", metavar="DIR", help="Keep what a sink was not given, as recordings in this folder.")
+@click.option("--metrics-file", metavar="PATH", help="Keep this file up to date with metrics, as Prometheus text.")
 @click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for everything.")
 @click.option("--summary", type=click.Choice(get_args(Summary)), help="What each sink was given, on stderr at the end.")
 def replay(

@@ -63,6 +63,7 @@ class RunCommand(click.Command):
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; repeatable.")
 @click.option("--chat/--no-chat", default=None, help="Put the prompt through the model's chat template.")
 @click.option("--spill-dir", metavar="DIR", help="Keep what a sink was not given, as recordings in this folder.")
+@click.option("--metrics-file", metavar="PATH", help="Keep this file up to date with metrics, as Prometheus text.")
 @click.option(
     "--on-sink-failure",
     type=click.Choice(["continue", "abort"]),
@@ -76,7 +77,7 @@ def run(
 ) -> None:
     """Generate text from PROMPT, live, to stdout and to every --sink.
 
-    PROMPT is read from standard input if it is left out or -.
+    PROMPT is read from standard input if it is -, or left out where that is no terminal.
     """
     console.log_to_stderr(verbose)
     configured = configure(sinks=sinks, options=options, config=config, flags=flags)
@@ -99,6 +100,8 @@ def _prompt(given: str | None, configured: RunConfig) -> str | None:
 
 
 def _read_prompt() -> str:
+    if sys.stdin.isatty():
+        console.say("streamfan: type the prompt; Ctrl-D on a line of its own ends it")
     try:
         text = sys.stdin.buffer.read().decode()
     except OSError as error:

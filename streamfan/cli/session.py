@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from enum import IntEnum
 from math import inf
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from streamfan.cli import console
 from streamfan.cli.draining import Draining
+from streamfan.cli.leaving import Leaving
 from streamfan.cli.summary import show
 from streamfan.errors import UsageError
 from streamfan.fan import Fan
@@ -73,6 +74,7 @@ class Session:
         self._may_generate = threading.Event()
         self._signal: signal.Signals | None = None
         self._deadline = inf
+        self._leaving = Leaving(self._say_what_is_missing)
         # daemon: a model that does not stop must not keep the interpreter alive.
         self._worker = threading.Thread(target=self._work, name="streamfan-source", daemon=True)
 
@@ -91,6 +93,16 @@ class Session:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
         self._add_sinks()
+        with self._config.metrics.following(self._fan) if self._config.metrics is not None else nullcontext():
+            self._generate()
+            with Draining(self._fan):
+                self._fan.close()
+        code = self._exit_code()
+        show(self._report, self._config.summary, code)
+        self._say_what_failed()
+        return code
+
+    def _generate(self) -> None:
         self._worker.start()
         for phase in ("connecting", "loading"):
             with console.waiting(self._doing(phase)):
@@ -99,12 +111,6 @@ class Session:
         self._may_generate.set()
         self._wait_while("generating")
         self._given_up = self._phase != "over"
-        with Draining(self._fan):
-            self._fan.close()
-        code = self._exit_code()
-        show(self._report, self._config.summary, code)
-        self._say_what_failed()
-        return code
 
     def _add_sinks(self) -> None:
         for sink in self._config.sinks:
@@ -165,7 +171,7 @@ class Session:
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self._signal is not None:
-            os._exit(128 + number)
+            self._leaving.now(128 + number)
         self._signal = signal.Signals(number)
         self._deadline = monotonic() + _SOURCE_SHARE * _SIGNAL_DEADLINE
         self._cancel_if_wanted()
@@ -202,10 +208,13 @@ class Session:
         for stream in report.streams:
             if stream.error is not None and self._error is None:
                 console.say(f"Error: stream {stream.id!r} failed: {stream.error}")
-        for sink in report.sinks:
-            if sink.failed:
-                console.say(f"{'Error' if sink.required else 'Warning'}: {sink}")
+        self._say_what_is_missing()
         for path in self._config.spill.kept.values() if self._config.spill is not None else ():
             console.say(
                 f"streamfan: what was not delivered is kept; try: streamfan replay {quote(str(path))} --sink ..."
             )
+
+    def _say_what_is_missing(self) -> None:
+        for sink in self._report.sinks:
+            if sink.failed:
+                console.say(f"{'Error' if sink.required else 'Warning'}: {sink}")

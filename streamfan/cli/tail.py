@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import getpass
-import os
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,9 +12,9 @@ from click.core import ParameterSource
 from streamfan.cli import console
 from streamfan.cli.listing import list_recent
 from streamfan.cli.output import Output
+from streamfan.cli.secret_file import read_secret
 from streamfan.errors import (
     HistoryTrimmed,
-    Restarted,
     ServerError,
     StreamError,
     StreamfanError,
@@ -24,7 +22,7 @@ from streamfan.errors import (
     WireError,
 )
 from streamfan.events import End, encode
-from streamfan.redis.address import Address
+from streamfan.redis.address import LOCAL, Address, find
 from streamfan.subscriber import subscribe
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from streamfan.events import Event
     from streamfan.subscriber import Subscription
 
-_LOCAL = "redis://localhost:6379/0"
 _FAILED = 1
 _NOT_REACHED = 4
 
@@ -49,7 +46,7 @@ Examples:
 \b
 Exit codes:
   0  the stream has ended, and all of it was shown
-  1  the stream failed, or some of it could not be had
+  1  the stream failed, was started again, or some of it could not be had
   2  usage
   4  the server could not be reached, or refused
   130  interrupted; the stream goes on
@@ -59,9 +56,16 @@ Exit codes:
 
 @click.command(epilog=EPILOG)
 @click.argument("stream", required=False)
-@click.option("--url", metavar="URL", help=f"The Redis; $REDIS_URL unless given, else {_LOCAL}.")
+@click.option("--url", metavar="URL", help=f"The Redis; $REDIS_URL unless given, else {LOCAL}.")
 @click.option(
     "--from", "offset", type=click.IntRange(min=0), default=0, metavar="OFFSET", help="Leave out so many bytes of text."
+)
+@click.option(
+    "--attempt",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="NUMBER",
+    help="Only this one, which --from counts in; where a later one has begun, say so.",
 )
 @click.option("--events", is_flag=True, help="Print events, one line of JSON each, instead of text.")
 @click.option("--list", "listing", is_flag=True, help="List the recent streams, the latest first.")
@@ -74,7 +78,7 @@ Exit codes:
     help="Holds what the producer wants to be shown with --cancel; $STREAMFAN_TOKEN unless given.",
 )
 @click.option(
-    "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Wait for a stream to begin."
+    "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Wait for a stream, or for a server."
 )
 @click.option("--prefix", default="streamfan", show_default=True, help="What the producer's keys begin with.")
 @click.pass_context
@@ -86,7 +90,7 @@ def tail(context: click.Context, /, stream: str | None, url: str | None, prefix:
     example, stops nobody but this command.
     """
     _check(_given(context))
-    address = _address(url)
+    address = find(url) or Address(LOCAL)
     try:
         if how["listing"]:
             list_recent(address, prefix, as_json=how["as_json"])
@@ -99,6 +103,7 @@ def tail(context: click.Context, /, stream: str | None, url: str | None, prefix:
 
 # What goes only with another, and what does not go with which others.
 _NEEDS = {
+    "--attempt": "STREAM",
     "--cancel": "STREAM",
     "--from": "STREAM",
     "--json": "--list",
@@ -106,7 +111,7 @@ _NEEDS = {
     "--token-file": "--cancel",
 }
 _EXCLUDES = {
-    "--list": ("STREAM", "--cancel", "--events", "--from", "--wait"),
+    "--list": ("STREAM", "--attempt", "--cancel", "--events", "--from", "--wait"),
     "--cancel": ("--events", "--from", "--wait"),
 }
 
@@ -134,30 +139,12 @@ def _check(given: set[str]) -> None:
 def _tail(stream: str | None, address: Address, prefix: str, **how: Any) -> int:
     """Follow a stream, or stop it; the exit code."""
     events: bool = how["events"] or how["cancel"]
-    token = _token(how["token_file"])
+    token = read_secret("--token-file", how["token_file"], "STREAMFAN_TOKEN")
+    place = {"offset": how["offset"], "attempt": how["attempt"]}
     with subscribe(
-        address.url, stream, offset=how["offset"], events=events, wait=how["wait"], prefix=prefix, token=token
+        address.url, stream, **place, events=events, wait=how["wait"], prefix=prefix, token=token
     ) as subscription:
         return _cancel(subscription, how["reason"]) if how["cancel"] else _follow(subscription, address)
-
-
-def _address(url: str | None) -> Address:
-    if url is not None:
-        return Address(url)
-    said = os.environ.get("REDIS_URL")
-    return Address(said, "$REDIS_URL") if said else Address(_LOCAL)
-
-
-def _token(path: str | None) -> str | None:
-    if path is None:
-        return os.environ.get("STREAMFAN_TOKEN") or None
-    try:
-        token = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--token-file {path!r} cannot be read: {error}") from None
-    if not token:
-        raise UsageError(f"--token-file {path!r} is empty")
-    return token
 
 
 # Following
@@ -207,21 +194,31 @@ def _parts(subscription: Subscription[Any]) -> Iterator[str | Event | StreamfanE
 
 def _cancel(subscription: Subscription[Any], reason: str) -> int:
     """Ask the producer to stop, and say what became of it; the exit code."""
-    subscription.cancel(reason, by=_user())
-    end = _end(subscription)
+    # From its first event on one attempt is meant: a later one is not stopped, nor waited for.
+    first = _next(subscription)
+    if not isinstance(first, End):
+        subscription.cancel(reason, by=_user())
+    end = _end(subscription, first)
     who = f": {end.cancel.reason!r}, by {end.cancel.by}" if end.cancel is not None else ""
     console.say(f"stream {end.stream!r} has ended as {end.finish_reason!r} after {end.offset:,} bytes{who}")
     return 0
 
 
-def _end(subscription: Subscription[Any]) -> End:
-    """The end of the stream, however that comes."""
+def _end(subscription: Subscription[Any], event: Event) -> End:
+    """The end of the stream: this event, or what comes."""
+    while not isinstance(event, End):
+        event = _next(subscription)
+    return event
+
+
+def _next(subscription: Subscription[Any]) -> Event:
     while True:
         try:
-            return next(event for event in subscription if isinstance(event, End))
-        except (HistoryTrimmed, Restarted):
+            event: Event = next(subscription)
+        except HistoryTrimmed:
             # The text is not what is wanted here.
             continue
+        return event
 
 
 def _user() -> str:

@@ -9,6 +9,7 @@ import inspect
 import json
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from streamfan.sink import Sink
 
 _NAMES: dict[object, str] = {
+    Path: "path",
     SecretStr: "secret",
     bool: "boolean",
     dict: "table",

@@ -28,6 +28,7 @@ class RunOptions(Options):
     on_sink_failure: Literal["continue", "abort"] = Field(
         "continue", description="Whether the generation goes on when a required sink has failed."
     )
+    metrics_file: Text | None = Field(None, description="Keep this file up to date with metrics, as Prometheus text.")
     quiet: bool = Field(False, description="Do not write the text to stdout.")
     summary: Summary | None = Field(
         None, description="How to report on stderr what each sink was given; a table on a terminal unless given."

@@ -13,6 +13,7 @@ from streamfan.config.settings import Layer, Setting, Settings, below, from_envi
 from streamfan.config.sinks import Chosen, SinkConfig, choose, configure_sink
 from streamfan.config.source import configure_source
 from streamfan.errors import ConfigError, UsageError
+from streamfan.plugins import plugins
 from streamfan.specs import did_you_mean
 from streamfan.spill import Spill
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from streamfan.config.options import Summary
+    from streamfan.metrics import MetricsFile
     from streamfan.source import Request, Source
 
 CONFIG_VARIABLE = "STREAMFAN_CONFIG"
@@ -33,6 +35,7 @@ class RunConfig:
         request: What to ask the source for, all but the prompt.
         quiet: Whether stdout was told to stay out.
         spill: Where text is kept that a sink was not given.
+        metrics: Where metrics are written while it runs.
         abort: Whether to stop the source when a required sink has failed.
     """
 
@@ -42,6 +45,7 @@ class RunConfig:
     quiet: bool
     summary: Summary | None
     spill: Spill | None
+    metrics: MetricsFile | None
     abort: bool
 
     def request_for(self, prompt: str | None) -> Request:
@@ -92,8 +96,16 @@ def configure(
         quiet=run.quiet,
         summary=run.summary,
         spill=None if run.spill_dir is None else Spill(run.spill_dir),
+        metrics=None if run.metrics_file is None else _metrics(run.metrics_file),
         abort=run.on_sink_failure == "abort",
     )
+
+
+def _metrics(path: str) -> MetricsFile:
+    # Only where they are wanted: they need an extra.
+    from streamfan.metrics import MetricsFile
+
+    return MetricsFile(path)
 
 
 def _file(config: str | None, environ: Mapping[str, str]) -> File:
@@ -130,5 +142,12 @@ def _refuse_strangers(arguments: Settings, chosen: Sequence[Chosen]) -> None:
         if path[0] not in known:
             raise ConfigError(
                 f"there is no sink {path[0]!r} here ({setting.origin}){did_you_mean(path[0], known)}\n"
-                f"Try: one of {', '.join(sorted(known))}"
+                f"Try: {_instead(path[0], chosen)}"
             )
+
+
+def _instead(id: str, chosen: Sequence[Chosen]) -> str:
+    """What to do about an option of a sink that was not asked for."""
+    if any(listing.name == id for listing in plugins().installed("sink")):
+        return f"--sink {id}"
+    return f"-o ID.KEY=VALUE with one of {', '.join(sorted(it.id for it in chosen))}, or with run or source"

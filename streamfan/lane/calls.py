@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
+    from streamfan.counters import Counters
     from streamfan.options import LaneOptions
 
 T = TypeVar("T")
@@ -49,18 +50,20 @@ class Calls:
     Args:
         id: The lane's, for its log.
         lock: The lane's; held by whoever calls `attempt`, and let go of while the sink is at work.
+        counters: Where calls and errors are counted.
 
     Attributes:
         current: The call that has not returned; None between two of them.
         trouble: What became of the last one that failed.
     """
 
-    def __init__(self, id: str, options: LaneOptions, lock: threading.Lock) -> None:
+    def __init__(self, id: str, options: LaneOptions, lock: threading.Lock, counters: Counters) -> None:
         self.current: Call | None = None
         self.trouble = ""
         self._id = id
         self._options = options
         self._lock = lock
+        self._counters = counters
         self._process = os.getpid()
 
     @property
@@ -79,12 +82,15 @@ class Calls:
         except BaseException as error:  # foreign code: even one that raises SystemExit fails alone
             leave_child(self._process, error)
             log.debug("sink %r: %s() raised", self._id, what, exc_info=True)
+            self._counters.fail(what, error)
             self.trouble = f"{what}() failed, trying again: {describe(error)}"
             _forget_frames(error)
             return None, error
         else:
             # Here and not below: in a forked child nobody lets go of the lock.
             leave_child(self._process)
+            if what == "write":
+                self._counters.send(monotonic() - now)
             return returned, None
         finally:
             self._lock.acquire()

@@ -9,6 +9,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from streamfan.counters import Counters
 from streamfan.cursor import Cursor, Step, describe
 from streamfan.dispatcher import Bell
 from streamfan.errors import ConfigError, SinkBehind, SinkClosed, SinkTimeout
@@ -71,8 +72,9 @@ class Lane:
         self.linger = self.options.linger
         # Held by the lane's thread but while it sleeps or is inside the sink: who holds it may change cursors.
         self._working = threading.Lock()
-        self._calls = Calls(id, self.options, self._working)
-        self._ledger = Ledger(id, settled)
+        self._counters = Counters()
+        self._calls = Calls(id, self.options, self._working, self._counters)
+        self._ledger = Ledger(id, self._counters, settled)
         self._reaching = Reaching(self.options)
         self._backlog = Backlog(self.options)
         self._brake = brake
@@ -190,7 +192,7 @@ class Lane:
     def report(self) -> SinkReport:
         """What became of everything so far."""
         now, call = monotonic(), self._calls.current
-        tally, cursors = self._ledger.totals()
+        tally, metrics, cursors = self._ledger.totals(abandoned=self._abandoned)
         waiting = (since for cursor in cursors if (since := cursor.waiting_since) is not None)
         return SinkReport(
             id=self.id,
@@ -213,6 +215,7 @@ class Lane:
             error=None if self._error is None or not (tally.failed or self._failing) else describe(self._error),
             trouble=self._why(State.DEGRADED) if self.state is State.DEGRADED else None,
             left=self._left,
+            metrics=metrics,
         )
 
     @property
@@ -232,6 +235,8 @@ class Lane:
         self.expire(now)
         what = f"{call.method}() has not returned after {now - call.started:.1f} s" if call else "not finished in time"
         self._fault(timeout := SinkTimeout(what))
+        if call is not None:
+            self._counters.fail(call.method, timeout)
         for cursor in self._ledger.cursors:
             # No more than a note: the cursor is the lane's own, whose call may still return.
             cursor.error = cursor.error or timeout

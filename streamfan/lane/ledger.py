@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamfan.counters import Counters, SinkMetrics
     from streamfan.cursor import Cursor
     from streamfan.report import DeliveryReport
     from streamfan.stream import Stream
@@ -49,15 +50,17 @@ class Ledger:
 
     Args:
         id: The lane's.
+        counters: Where text is counted.
         settled: Called with a stream and its report when it has ended and the lane has settled it.
 
     Attributes:
         cursors: Those that are served, in the order of their opening; the list is replaced and never changed.
     """
 
-    def __init__(self, id: str, settled: Callable[[Stream, DeliveryReport], None]) -> None:
+    def __init__(self, id: str, counters: Counters, settled: Callable[[Stream, DeliveryReport], None]) -> None:
         self.cursors: list[Cursor] = []
         self._id = id
+        self._counters = counters
         self._settled = settled
         self._lock = threading.Lock()
         # Their report will not change any more, but how much they lack is not known before their stream has ended.
@@ -97,13 +100,19 @@ class Ledger:
         else:
             cursor.stream.on_end(partial(self._count, cursor))
 
-    def totals(self) -> tuple[Tally, list[Cursor]]:
-        """Sums over all streams so far, and the cursors that are served."""
+    def totals(self, *, abandoned: bool) -> tuple[Tally, SinkMetrics, list[Cursor]]:
+        """Sums over all streams so far, twice, and the cursors that are served.
+
+        Args:
+            abandoned: The lane makes no call any more, but one may still return.
+        """
         with self._lock:
-            tally, cursors, given_up = replace(self._tally), self.cursors, list(self._given_up)
-        for cursor in (*(each for each in cursors if not each.settled), *given_up):
+            tally, cursors = replace(self._tally), self.cursors
+            open_ = [*(each for each in cursors if not each.settled), *self._given_up]
+            metrics = self._counters.read(cursor.flow(abandoned) for cursor in open_)
+        for cursor in open_:
             tally.add(cursor)
-        return tally, cursors
+        return tally, metrics, cursors
 
     @property
     def failed(self) -> bool:
@@ -119,6 +128,7 @@ class Ledger:
         with self._lock:
             self._given_up.remove(cursor)
             self._tally.add(cursor)
+            self._counters.settle(cursor.flow())
         self._settled(cursor.stream, cursor.report(self._id))
         # A thread inside a call that hangs may hold the cursor for long; it must not hold the text.
         cursor.let_go()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
@@ -9,6 +10,9 @@ from streamfan.errors import ConfigError
 from streamfan.redis.query import unusable_option
 
 SCHEMES = ("redis", "rediss", "unix")
+LOCAL = "redis://localhost:6379/0"
+"""Where a Redis is on this machine, if there is one."""
+_VARIABLE = "REDIS_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,19 @@ class Address:
             place = "***"
         shown = f"{parts.scheme}://{'***@' if userinfo else ''}{place}{parts.path}"
         return f"{shown} ({self.origin})" if self.origin else shown
+
+
+def find(url: str | None) -> Address | None:
+    """The address that was given, else the one that `$REDIS_URL` holds; None where there is neither.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if url is not None:
+        return Address(url)
+    # Empty is as good as unset, as everywhere in a shell.
+    url = os.environ.get(_VARIABLE)
+    return Address(url, f"${_VARIABLE}") if url else None
 
 
 def _problem(parts: SplitResult) -> str | None:

@@ -10,7 +10,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from streamfan.errors import SinkError
-from streamfan.redis.connection import TIMEOUT, Line, Unreachable
+from streamfan.redis.connection import TIMEOUT, Line
+from streamfan.redis.errors import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

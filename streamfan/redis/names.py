@@ -68,7 +68,7 @@ def check_prefix(prefix: str) -> None:
 def index(prefix: str) -> str:
     """The recent streams: a sorted set of ids, by the time in Unix milliseconds of the last that is known of each.
 
-    Also the name of a channel: the id of each stream, once the index has it.
+    Also the name of a channel: `<id> <attempt>` of each stream that was opened, once the index has it.
     """
     return f"{prefix}:streams"
 

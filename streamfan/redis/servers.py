@@ -12,7 +12,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import Retryable
-from streamfan.redis.connection import TIMEOUT, Connection, Moved
+from streamfan.redis.connection import TIMEOUT, Connection
+from streamfan.redis.errors import Moved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

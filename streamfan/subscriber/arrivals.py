@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from copy import copy
+from typing import TYPE_CHECKING, NamedTuple
 
 from streamfan.events import is_stream_id
 
@@ -14,42 +16,75 @@ if TYPE_CHECKING:
 _REMEMBERED = 65_536
 
 
+class Arrival(NamedTuple):
+    """An attempt at a stream that has begun; 0 where it is not known which."""
+
+    stream: str
+    attempt: int = 0
+
+    @classmethod
+    def parse(cls, data: bytes) -> Arrival | None:
+        """What a channel says: `<stream> <attempt>`; None where that is nothing, for anybody may publish there."""
+        stream, _, attempt = data.decode(errors="replace").partition(" ")
+        if not is_stream_id(stream) or re.fullmatch("[0-9]{0,20}", attempt) is None:
+            return None
+        return cls(stream, int(attempt or "0"))
+
+
+class Latest:
+    """The latest attempt of each stream that came by last, of very many streams."""
+
+    def __init__(self) -> None:
+        self._attempts: OrderedDict[str, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._attempts)
+
+    def advance(self, arrival: Arrival) -> bool:
+        """Take note of an attempt; whether it is later than any of its stream before."""
+        stream, attempt = arrival
+        if attempt <= self._attempts.get(stream, -1):
+            return False
+        self._attempts[stream] = attempt
+        self._attempts.move_to_end(stream)
+        if len(self._attempts) > _REMEMBERED:
+            self._attempts.popitem(last=False)
+        return True
+
+
 class Arrivals:
-    """Gives each stream that begins to whoever waits, once; for the thread that reads.
+    """Gives each stream that begins to whoever waits, once for each attempt; for the thread that reads.
 
     Args:
-        give: Called with the id of a stream, or with the error after which none will come.
+        give: Called with what has begun, or with the error after which nothing more comes.
     """
 
-    def __init__(self, give: Callable[[str | BaseException], object]) -> None:
+    def __init__(self, give: Callable[[Arrival | BaseException], object]) -> None:
         self._give = give
         self._listed = False
-        self._old: set[str] = set()
-        self._given: OrderedDict[str, None] = OrderedDict()
+        self._old: dict[str, int] = {}
+        self._given = Latest()
 
-    def announce(self, stream: str) -> None:
-        """Somebody says that `stream` has begun."""
-        # Anybody may publish on a channel.
-        if stream in self._given or not is_stream_id(stream):
-            return
-        self._given[stream] = None
-        if len(self._given) > _REMEMBERED:
-            self._given.popitem(last=False)
-        self._old.discard(stream)
-        self._give(stream)
+    def announce(self, arrival: Arrival) -> None:
+        """Somebody says that this has begun."""
+        if self._given.advance(arrival):
+            self._old.pop(arrival.stream, None)
+            self._give(arrival)
 
-    def list(self, streams: Iterable[str]) -> None:
-        """The index holds `streams`, oldest first."""
-        found = tuple(streams)
+    def list(self, arrivals: Iterable[Arrival]) -> None:
+        """The index holds these streams, oldest first, and these are their newest attempts."""
+        found = tuple(arrivals)
         if not self._listed:
             # What is announced from now on is new, also where the index had it already.
             self._listed = True
-            self._old = set(found)
-        for stream in found:
-            if stream not in self._old:
-                self.announce(stream)
-        self._old.intersection_update(found)
+            self._old = dict(found)
+        for arrival in found:
+            if arrival.attempt > self._old.get(arrival.stream, -1):
+                self.announce(arrival)
+        names = {stream for stream, _ in found}
+        self._old = {stream: attempt for stream, attempt in self._old.items() if stream in names}
 
     def fail(self, error: BaseException) -> None:
         """No more is to be had."""
-        self._give(error)
+        # A copy: the same may be told to many, each in its own thread.
+        self._give(copy(error))

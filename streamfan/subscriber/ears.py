@@ -5,8 +5,8 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from streamfan.redis.connection import Unreachable
 from streamfan.redis.doorbell import Doorbell
+from streamfan.redis.errors import Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 # A server of which nothing is heard for so long is asked whether it is there, and has as long for its answer.
 _QUIET = 2.0
+# How long one server is listened to in one go.
+_TURN = 0.02
+# Nothing else is heard while a connection is made.
+_TIMEOUT = 2.0
 
 
 class _Ear:
@@ -37,11 +41,16 @@ class Ears:
         """What `select` can wait for."""
         return [ear.doorbell.fileno() for ear in self._ears.values()]
 
+    @property
+    def buffered(self) -> bool:
+        """Whether `messages` has something to give, or to raise: also what `select` does not see any more."""
+        return any(ear.doorbell.buffered for ear in self._ears.values())
+
     def listen(self, channel: str, address: Address, *, sharded: bool) -> None:
         """Ask the server at `address` for what is published on `channel`."""
         place = (address, sharded)
         if place not in self._ears:
-            self._ears[place] = _Ear(Doorbell(address, sharded=sharded))
+            self._ears[place] = _Ear(Doorbell(address, sharded=sharded, timeout=_TIMEOUT))
         self._channels[channel] = place
         self._ears[place].doorbell.subscribe(channel)
 
@@ -52,11 +61,14 @@ class Ears:
             self._ears[place].doorbell.unsubscribe(channel)
 
     def messages(self) -> Iterator[Heard]:
-        """What has come, without waiting for more."""
+        """What has come, without waiting for more; of a server that never stops only some, and the rest later."""
         for ear in self._ears.values():
+            until = monotonic() + _TURN
             for message in ear.doorbell.messages():
                 ear.heard_at, ear.asked = monotonic(), False
                 yield message
+                if ear.heard_at >= until:
+                    break
 
     def check(self) -> None:
         """Ask servers of which nothing is heard whether they are there.

@@ -6,16 +6,21 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from streamfan.events import End, decode
+from streamfan.redis.entries import field
 from streamfan.redis.lease import Lease
 from streamfan.redis.names import EntryId
 from streamfan.subscriber.watch import Look
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streamfan.redis.connection import Argument
     from streamfan.redis.names import Names
 
 PAGE = 128
-"""Entries of a log that are asked for at once."""
+"""Entries of a log that are asked for at once, at most."""
+
+_PAGE_BYTES = 256 * 1024
 
 DEFAULT_LEASE = 20.0
 """Seconds that a lease lasts where its producer has not said it."""
@@ -28,9 +33,20 @@ def newest(names: Names) -> Command:
     return ("XREVRANGE", names.log, "+", "-", "COUNT", 1)
 
 
-def page(names: Names, start: str) -> Command:
-    """Asks for the entries from `start` on, as many as fit in a page."""
-    return ("XRANGE", names.log, start, "+", "COUNT", PAGE)
+def newest_attempt(names: Names) -> Command:
+    """Asks for the newest attempt, which is there before the log has it."""
+    return ("XREVRANGE", names.attempt, "+", "-", "COUNT", 1)
+
+
+def page(names: Names, start: str, count: int) -> Command:
+    """Asks for `count` entries from `start` on."""
+    return ("XRANGE", names.log, start, "+", "COUNT", count)
+
+
+def page_length(found: Sequence[tuple[EntryId, bytes]]) -> int:
+    """How many entries of a log to ask for next, where these came last: they are of like size, more or less."""
+    size = sum(len(data) for _, data in found) // max(len(found), 1)
+    return max(1, min(PAGE, _PAGE_BYTES // max(size, 1)))
 
 
 def look(names: Names) -> tuple[Command, ...]:
@@ -39,20 +55,20 @@ def look(names: Names) -> tuple[Command, ...]:
     return (
         ("GET", names.lease),
         ("PTTL", names.lease),
-        ("XREVRANGE", names.attempt, "+", "-", "COUNT", 1),
+        newest_attempt(names),
         newest(names),
     )
 
 
 def entries(answer: Any) -> list[tuple[EntryId, bytes]]:
     """The entries of a log in an answer, each with its event as it is."""
-    return [(EntryId.parse(id), _field(fields, b"event") or b"") for id, fields in answer]
+    return [(EntryId.parse(id), field(fields, b"event")) for id, fields in answer]
 
 
 def seen(lease: bytes | None, remaining: int, attempt: Any, last: Any) -> Look:
     """What the answers to `look` say."""
     held = None if lease is None else Lease.decode(lease)
-    said = _field(attempt[0][1], b"lease") if attempt else None
+    said = field(attempt[0][1], b"lease") if attempt else None
     found = entries(last)
     return Look(
         lease=held,
@@ -62,11 +78,6 @@ def seen(lease: bytes | None, remaining: int, attempt: Any, last: Any) -> Look:
         last=found[0][0] if found else None,
         ended=bool(found) and isinstance(decode(found[0][1]), End),
     )
-
-
-def _field(fields: list[bytes], name: bytes) -> bytes | None:
-    """The value of a field in an entry, which is names and values by turns."""
-    return next((value for key, value in zip(fields[::2], fields[1::2], strict=False) if key == name), None)
 
 
 def _seconds(said: bytes | None) -> float:

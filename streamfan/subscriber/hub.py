@@ -12,15 +12,17 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
+from copy import copy
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from streamfan.errors import Retryable, ServerRefused, ServerUnreachable, SinkError, StreamfanError
+from streamfan.errors import Retryable, SinkError, StreamfanError
 from streamfan.redis.names import Names
 from streamfan.redis.servers import Servers
 from streamfan.retry import Backoff
 from streamfan.subscriber.ears import Ears
+from streamfan.subscriber.faults import told
 from streamfan.subscriber.roll import Roll
 from streamfan.subscriber.stopping import Stop, ask
 from streamfan.subscriber.watches import Watches
@@ -28,18 +30,20 @@ from streamfan.subscriber.watches import Watches
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from streamfan.errors import ServerError
     from streamfan.redis.address import Address
+    from streamfan.redis.connection import Connection
     from streamfan.subscriber.arrivals import Arrivals
     from streamfan.subscriber.reader import Reader
 
 log = logging.getLogger("streamfan.subscriber")
 
-# How long a server may be away before those who read are told.
+# How long a server may be away before those who read are told that would not wait so long by themselves.
 _PATIENCE = 60.0
 # How long the thread stays when there is nothing to read.
 _IDLE = 2.0
 _LONGEST_SLEEP = 1.0
+# Nobody is read for while an answer is waited for, of a cluster as little as of the one server that is silent.
+_TIMEOUT = 2.0
 
 
 class Hub:
@@ -55,19 +59,21 @@ class Hub:
         self._address = address
         self._prefix = prefix
         self._leave = leave
-        self._servers = Servers(address)
+        self._servers = Servers(address, timeout=_TIMEOUT)
         self._ears = Ears()
         self._watches = Watches(address, self._servers, self._ears, prefix)
         self._roll = Roll(self._servers, self._ears, prefix)
         self._orders: deque[Callable[[], object]] = deque()
+        self._stops: deque[tuple[str, Stop, Future[None]]] = deque()
         self._alarm, self._ringer = socket.socketpair()
         for end in (self._alarm, self._ringer):
             end.setblocking(False)
         # Since when there has been contact without a break; None while there is none.
         self._contact: float | None = None
-        self._reached = False
+        # Until when those are not told that would not wait: a wrong address is told at once.
+        self._bearable = 0.0
         self._next_try = 0.0
-        self._backoff = Backoff(_PATIENCE)
+        self._backoff = Backoff(inf)
         self._idle_since = inf
         # daemon: a subscription that nobody closes must not keep the interpreter alive.
         self._thread = threading.Thread(target=self._run, name="streamfan-subscriber", daemon=True)
@@ -87,9 +93,9 @@ class Hub:
         """The mailbox of `reader` was emptied."""
         self._order(lambda: self._watches.make_room(reader))
 
-    def attend(self, arrivals: Arrivals) -> None:
-        """Tell `arrivals` of every stream that begins from now on."""
-        self._order(lambda: self._roll.add(arrivals))
+    def attend(self, arrivals: Arrivals, patience: float) -> None:
+        """Tell `arrivals` of every stream that begins from now on; wait for `patience` seconds for a server."""
+        self._order(lambda: self._roll.add(arrivals, patience))
 
     def dismiss(self, arrivals: Arrivals) -> None:
         """Tell `arrivals` no more."""
@@ -98,7 +104,7 @@ class Hub:
     def stop(self, stream: str, stop: Stop) -> Future[None]:
         """Ask the producer of `stream` to stop; the future says whether the request was left for it."""
         future: Future[None] = Future()
-        self._order(lambda: self._ask(stream, stop, future))
+        self._order(lambda: self._stops.append((stream, stop, future)))
         return future
 
     @property
@@ -134,7 +140,7 @@ class Hub:
 
     @property
     def _idle(self) -> bool:
-        return not (self._watches or self._roll or self._orders)
+        return not (self._watches or self._roll or self._stops or self._orders)
 
     def _may_end(self) -> bool:
         self._idle_since = min(self._idle_since, monotonic()) if self._idle else inf
@@ -148,21 +154,29 @@ class Hub:
             self._sleep(self._next_try - now if now < self._next_try else _IDLE)
             return
         contact = self._reach()
+        self._ask()
         self._watches.listen()
         self._watches.read()
         self._watches.scan(contact)
         self._roll.call()
         # A turn that went well: the server is there.
         self._backoff.reset()
-        self._sleep(min(self._watches.next_at, self._roll.next_at) - monotonic(), self._ears.descriptors)
-        # All that has come: what is left unread may be where no poll sees it any more.
+        self._bearable = monotonic() + _PATIENCE
+        self._sleep(self._pause(), self._ears.descriptors)
         self._hear()
 
     def _reach(self) -> float:
         if self._contact is None:
             self._servers.at(Names(self._prefix, "").log)
-            self._contact, self._reached = monotonic(), True
+            self._contact = monotonic()
+            self._bearable = self._bearable or self._contact + _PATIENCE
         return self._contact
+
+    def _pause(self) -> float:
+        # What was left unread may be where no poll sees it any more.
+        if self._ears.buffered:
+            return 0.0
+        return min(self._watches.next_at, self._roll.next_at) - monotonic()
 
     def _sleep(self, seconds: float, descriptors: Sequence[int] = ()) -> None:
         """Until something comes, an order or by one of `descriptors`, or the time is over."""
@@ -185,18 +199,26 @@ class Hub:
                 raise Retryable(f"Redis at {self._address}: channel {heard.channel!r} is at another server now")
         self._ears.check()
 
-    def _ask(self, stream: str, stop: Stop, future: Future[None]) -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        names = Names(self._prefix, stream)
+    def _ask(self) -> None:
+        """Leave the requests to stop; where the server is lost by one, the others are not tried."""
+        while self._stops:
+            stream, stop, future = self._stops[0]
+            if not future.cancelled():
+                names = Names(self._prefix, stream)
+                _settle(future, self._left(self._servers.at(names.log), names, stop))
+            self._stops.popleft()
+
+    def _left(self, connection: Connection, names: Names, stop: Stop) -> StreamfanError | None:
+        """Leave a request to stop; what it has met."""
         try:
-            ask(self._servers.at(names.log), names, stop)
+            ask(connection, names, stop)
         except SinkError as error:
-            future.set_exception(_told(error))
-        except BaseException as error:  # noqa: BLE001 - raised where the answer is waited for, and not here
-            future.set_exception(error)
-        else:
-            future.set_result(None)
+            if not connection.alive:
+                raise
+            return told(error)
+        except StreamfanError as error:
+            return error
+        return None
 
     # When the server is away
 
@@ -208,16 +230,24 @@ class Hub:
         now = monotonic()
         self._next_try = self._backoff.next_try(error, now, inf) or 0.0
         if not self._next_try:
-            self._give_up(_told(error))
-        elif not self._reached:
-            # A wrong address is to be told at once.
-            self._watches.fail(_told(error), impatient=True)
-            self._roll.fail(_told(error))
+            self._give_up(told(error))
+            return
+        self._refuse(told(error))
+        if now >= self._bearable:
+            self._watches.fail(told(error), until=now)
+            self._roll.fail(told(error), until=now)
 
     def _give_up(self, error: StreamfanError) -> None:
+        self._refuse(error)
         self._watches.fail(error)
         self._roll.fail(error)
         self._backoff.reset()
+
+    def _refuse(self, error: StreamfanError) -> None:
+        """Tell all who ask for a stop."""
+        while self._stops:
+            _, _, future = self._stops.popleft()
+            _settle(future, copy(error))
 
     def _hang_up(self) -> None:
         self._contact = None
@@ -225,6 +255,10 @@ class Hub:
         self._servers.close()
 
 
-def _told(error: SinkError) -> ServerError:
-    """An error of a connection, as a reader is told."""
-    return (ServerUnreachable if isinstance(error, Retryable) else ServerRefused)(str(error))
+def _settle(future: Future[None], error: StreamfanError | None) -> None:
+    # Whoever waits for it may have given up.
+    if future.set_running_or_notify_cancel():
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)

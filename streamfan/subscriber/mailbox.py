@@ -59,4 +59,4 @@ class Mailbox:
 
 
 def _size(item: Event | BaseException) -> int:
-    return _OVERHEAD + (len(item.text) + 8 * len(item.token_ids) if isinstance(item, Text) else 0)
+    return _OVERHEAD + (item.end - item.offset + 8 * len(item.token_ids) if isinstance(item, Text) else 0)

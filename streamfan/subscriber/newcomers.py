@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import weakref
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamfan.errors import HistoryTrimmed, Restarted, ServerRefused, StreamError, UsageError, WireError
 from streamfan.subscriber import hubs
-from streamfan.subscriber.arrivals import Arrivals
-from streamfan.subscriber.reading import Reading
+from streamfan.subscriber.arrivals import Arrival, Arrivals, Latest
+from streamfan.subscriber.reading import Reading, check_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
     from streamfan.events import End, Event, Start
     from streamfan.subscriber.reading import Wanted
 
+# An attempt is known a moment before its log has it.
+_BEGINS = 1.0
+
 
 class Newcomers:
     """The reading of every stream that begins from now on, each to its end before the next; for one consumer.
 
-    Those that wait are in Redis meanwhile, and nothing of them is missed while that keeps them.
+    A later attempt at a stream is one that begins. Those that wait are in Redis meanwhile; nothing of them is missed
+    while that keeps them.
 
     Args:
         wanted: What is wanted of them.
@@ -38,7 +43,9 @@ class Newcomers:
         self._wanted = wanted
         self._news = news
         self._process = os.getpid()
-        self._found: deque[str | BaseException] = deque()
+        self._found: deque[Arrival | BaseException] = deque()
+        # What was read, which may have been a later attempt than the one that had arrived.
+        self._read = Latest()
         self._arrivals = Arrivals(_Bin(self._found, news))
         self._attends = False
         self._current: Reading | None = None
@@ -71,11 +78,10 @@ class Newcomers:
 
     def begin(self) -> None:
         """Have it all read, if it is not; again after an error."""
-        if self._process != os.getpid():
-            raise UsageError("this subscription belongs to the parent process\nTry: subscribe after the fork")
+        check_process(self._process)
         if not self._attends and not self.over:
-            arrivals = self._arrivals
-            hub, _ = hubs.use(self._wanted.address, self._wanted.prefix, lambda hub: hub.attend(arrivals))
+            arrivals, wanted = self._arrivals, self._wanted
+            hub, _ = hubs.use(wanted.address, wanted.prefix, lambda hub: hub.attend(arrivals, wanted.wait))
             self._attends = True
             leave = weakref.finalize(self, hub.dismiss, arrivals)
             leave.atexit = False
@@ -90,17 +96,26 @@ class Newcomers:
             StreamError: What has become of the stream that is read; the next one follows.
             WireError: It holds something else than events; likewise.
             ServerError: What has become of the server.
+            UsageError: This is a child of the process that subscribed.
         """
+        check_process(self._process)
         while not self.over:
             if self._current is None or self._current.over:
                 if not self._found:
                     return None
                 self._next_stream()
                 continue
+            seen = self._current.info is not None or self._current.offset > 0
             try:
                 taken = self._current.take()
-            except (HistoryTrimmed, Restarted):
+            except HistoryTrimmed:
                 raise
+            except Restarted:
+                if seen:
+                    raise
+                # Of the older attempt nobody has seen anything.
+                self._current.begin()
+                continue
             except (StreamError, ServerRefused, WireError):
                 # There is no more to be had of it, and others wait.
                 self._current.close()
@@ -123,22 +138,26 @@ class Newcomers:
         return self._current.cancel(reason, by)
 
     def _next_stream(self) -> None:
+        if self._current is not None:
+            self._read.advance(Arrival(self._current.stream, self._current.attempt))
         found = self._found.popleft()
         if isinstance(found, BaseException):
             self._leave()
             self._attends = False
             raise found
-        self._current = Reading(self._wanted, found, 0, self._news)
-        self._current.begin()
+        if self._read.advance(found):
+            wanted = replace(self._wanted, wait=max(self._wanted.wait, _BEGINS))
+            self._current = Reading(wanted, found.stream, 0, found.attempt, self._news)
+            self._current.begin()
 
 
 class _Bin:
     """Takes what arrives, and says so; knows nothing of who waits for it."""
 
-    def __init__(self, found: deque[str | BaseException], news: Callable[[], object]) -> None:
+    def __init__(self, found: deque[Arrival | BaseException], news: Callable[[], object]) -> None:
         self._found = found
         self._news = news
 
-    def __call__(self, found: str | BaseException) -> None:
+    def __call__(self, found: Arrival | BaseException) -> None:
         self._found.append(found)
         self._news()

@@ -19,6 +19,7 @@ class Position:
     Args:
         stream: The stream's id.
         offset: UTF-8 bytes of text that the reader has already.
+        attempt: The attempt that they are of; 0 for the one that it begins with.
 
     Attributes:
         attempt: The attempt that is read; 0 before one is known.
@@ -26,9 +27,9 @@ class Position:
         started: Whether its start was let through, or is not to come any more.
     """
 
-    def __init__(self, stream: str, offset: int) -> None:
+    def __init__(self, stream: str, offset: int, attempt: int = 0) -> None:
         self.stream = stream
-        self.attempt = 0
+        self.attempt = attempt
         self.offset = offset
         self.started = offset > 0
         # Of text that somebody else has read nothing can be said.
@@ -93,9 +94,11 @@ class Position:
         if event.offset > self.offset:
             self._skip(event.offset)
         if event.offset < self.offset:
-            raise TextAltered(f"stream {self.stream!r} ends after {event.offset:,} bytes, but this is {self.offset:,}")
+            said = f"stream {self.stream!r} ends after {event.offset:,} bytes, but this is {self.offset:,}"
+            raise TextAltered(said, stream=self.stream)
         if self._hash is not None and self._hash.hexdigest() != event.sha256:
-            raise TextAltered(f"the text of stream {self.stream!r} is not the producer's: their sha256 differ")
+            said = f"the text of stream {self.stream!r} is not the producer's: their sha256 differ"
+            raise TextAltered(said, stream=self.stream)
         return event
 
     def _skip(self, end: int) -> None:

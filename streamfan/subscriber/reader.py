@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
     from streamfan.events import Event
     from streamfan.subscriber.mailbox import Mailbox
+
+
+# How large the entries are is not known yet.
+_FIRST_PAGE = 16
 
 
 class Phase(Enum):
@@ -34,22 +39,26 @@ class Reader:
         stream: The stream's id.
         offset: UTF-8 bytes that the subscriber has already.
         mailbox: Where events go, and the error that ends this reading.
+        attempt: The attempt that is meant; 0 for the newest.
 
     Attributes:
         patience: Until when a stream that is not there yet is waited for, on the monotonic clock.
+        page_length: How many entries of the log to ask for at once.
     """
 
-    def __init__(self, stream: str, offset: int, mailbox: Mailbox) -> None:
+    def __init__(self, stream: str, offset: int, mailbox: Mailbox, attempt: int = 0) -> None:
         self.stream = stream
         self.mailbox = mailbox
         self.phase = Phase.OVER
         self.patience = 0.0
-        self.position = Position(stream, offset)
+        self.page_length = _FIRST_PAGE
+        self.position = Position(stream, offset, attempt)
+        self._sought = False
 
     def resume(self, patience: float) -> None:
         """Begin to read, or go on after an error."""
         self.patience = patience
-        self.phase = Phase.CATCHING_UP if self.position.attempt else Phase.SEEKING
+        self.phase = Phase.CATCHING_UP if self._sought else Phase.SEEKING
 
     def reconsider(self) -> None:
         """What the channel says can not be relied on: the log has to be read first."""
@@ -62,8 +71,16 @@ class Reader:
             self.phase = Phase.CATCHING_UP
 
     def found(self, attempt: int) -> None:
-        """The log has `attempt` as its newest."""
-        self.position.begin(attempt)
+        """The log has `attempt` as its newest; where a later one is meant, that is not there yet."""
+        meant = self.position.attempt
+        if attempt < meant:
+            return
+        self._sought = True
+        if meant and attempt > meant:
+            self._restart(attempt)
+            return
+        if not meant:
+            self.position.begin(attempt)
         self.phase = Phase.CATCHING_UP
 
     @property
@@ -115,7 +132,8 @@ class Reader:
             self.fail(
                 TextAltered(
                     f"stream {self.stream!r} has ended after {last.sequence - 1:,} bytes, "
-                    f"so byte {position.offset:,} is of another text"
+                    f"so byte {position.offset:,} is of another text",
+                    stream=self.stream,
                 )
             )
 
@@ -123,7 +141,8 @@ class Reader:
         """End this reading; everything before it in the mailbox stays."""
         if self.phase is not Phase.OVER:
             self.phase = Phase.OVER
-            self.mailbox.put(error)
+            # A copy: the same may be told to many, each in its own thread.
+            self.mailbox.put(copy(error))
 
     def _restart(self, attempt: int) -> None:
         error = Restarted(self.stream, self.position.attempt, attempt)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import weakref
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from streamfan.errors import Restarted, StreamFailed, UsageError
+from streamfan.errors import StreamFailed, UsageError
 from streamfan.events import End, Start, Text, check_stream_id
 from streamfan.subscriber import hubs
 from streamfan.subscriber.mailbox import Mailbox
@@ -40,7 +40,7 @@ class Wanted:
     prefix: str
     events: bool
     wait: float
-    token: str | None
+    token: str | None = field(repr=False)
 
 
 class Reading:
@@ -50,34 +50,37 @@ class Reading:
         wanted: What is wanted of it.
         stream: The stream's id.
         offset: UTF-8 bytes of its text to leave out.
+        attempt: The attempt that is meant; 0 for the newest.
         news: Called, from another thread, when `take` has something; must not lead back here.
 
     Attributes:
         stream: The stream's id.
-        attempt: The attempt of which something was given; 0 before that.
-        info: The start event; None before there is one, or where it was trimmed.
+        attempt: The attempt that is meant, or of which something was given; 0 before that.
+        info: The start event; None before there is one, and where it was left out or trimmed.
         outcome: The end event; None before there is one.
         offset: UTF-8 bytes of the text that were given, or left out.
         over: Whether there is nothing more to come.
 
     Raises:
-        UsageError: A malformed id, or a negative offset.
+        UsageError: A malformed id, or a negative number.
     """
 
-    def __init__(self, wanted: Wanted, stream: str, offset: int, news: Callable[[], object]) -> None:
+    def __init__(self, wanted: Wanted, stream: str, offset: int, attempt: int, news: Callable[[], object]) -> None:
         check_stream_id(stream)
+        if attempt < 0:
+            raise UsageError(f"attempt {attempt} is negative, expected the number of one, or 0 for the newest")
         if offset < 0:
             raise UsageError(f"offset {offset} is negative, expected UTF-8 bytes from the start of the text")
         self.info: Start | None = None
         self.outcome: End | None = None
         self.stream = stream
-        self.attempt = 0
+        self.attempt = attempt
         self.offset = offset
         self.over = False
         self._wanted = wanted
         self._process = os.getpid()
         self._mailbox = Mailbox(news)
-        self._reader = Reader(stream, offset, self._mailbox)
+        self._reader = Reader(stream, offset, self._mailbox, attempt)
         self._items: deque[Event | BaseException] = deque()
         self._hub: Hub | None = None
         self._reads = False
@@ -85,8 +88,7 @@ class Reading:
 
     def begin(self) -> None:
         """Have the stream read, if it is not; again after an error."""
-        if self._process != os.getpid():
-            raise UsageError("this subscription belongs to the parent process\nTry: subscribe after the fork")
+        check_process(self._process)
         if not self._reads and not self.over:
             reader, wanted = self._reader, self._wanted
             self._hub, _ = hubs.use(wanted.address, wanted.prefix, lambda hub: hub.read(reader, wanted.wait))
@@ -102,7 +104,10 @@ class Reading:
             StreamError: What has become of the stream; `begin` takes the reading up again.
             WireError: It holds something else than events.
             ServerError: What has become of the server; likewise.
+            UsageError: This is a child of the process that subscribed.
         """
+        # First: in a child of fork() the mailbox may be locked for ever.
+        check_process(self._process)
         if self.over:
             return None
         if not self._items:
@@ -148,11 +153,9 @@ class Reading:
         if isinstance(item, BaseException):
             self._leave()
             self._reads = False
-            self.offset = self._reader.position.offset
-            if isinstance(item, Restarted):
-                self.attempt = item.newer
-            # The same one may be told to many.
-            raise item.with_traceback(None)
+            # Nothing is read on after an error, so this is where what was given ends.
+            self.offset, self.attempt = self._reader.position.offset, self._reader.position.attempt
+            raise item
         self.attempt = item.attempt
         if isinstance(item, Text):
             self.offset = item.end
@@ -162,3 +165,9 @@ class Reading:
             self.outcome = item
             self._leave()
         return item
+
+
+def check_process(process: int) -> None:
+    """Refuse whoever is not `process`: a child has no thread that reads."""
+    if process != os.getpid():
+        raise UsageError("this subscription belongs to the parent process\nTry: subscribe after the fork")

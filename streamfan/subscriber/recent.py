@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from streamfan.errors import Retryable, ServerRefused, ServerUnreachable, SinkError, WireError
-from streamfan.events import End, Start, Text, decode, is_stream_id
-from streamfan.redis.connection import Refused
+from streamfan.errors import SinkError, WireError
+from streamfan.events import End, Start, decode, is_stream_id
+from streamfan.redis.entries import held
+from streamfan.redis.errors import Refused
 from streamfan.redis.names import Names, check_prefix, index
 from streamfan.redis.servers import Servers
 from streamfan.subscriber import history
+from streamfan.subscriber.faults import told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +57,7 @@ def recent(address: Address, prefix: str = "streamfan", count: int = 50) -> list
         ids = [id for id in (each.decode(errors="replace") for each in found) if is_stream_id(id)]
         return [_recent(servers, Names(prefix, id)) for id in ids]
     except SinkError as error:
-        raise (ServerUnreachable if isinstance(error, Retryable) else ServerRefused)(str(error)) from None
+        raise told(error) from None
     finally:
         servers.close()
 
@@ -79,7 +81,7 @@ def _recent(servers: Servers, names: Names) -> RecentStream:
         state=event.finish_reason if isinstance(event, End) else "running" if lease is not None else "lost",
         model=None if start is None else start.model,
         opened=None if start is None else start.time,
-        bytes=event.end if isinstance(event, Text) else event.offset if isinstance(event, End) else 0,
+        bytes=held(event),
     )
 
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from streamfan.redis.names import index
+from streamfan.errors import Retryable, SinkError
+from streamfan.events import is_stream_id
+from streamfan.redis.names import Names, index
+from streamfan.subscriber import history
+from streamfan.subscriber.arrivals import Arrival
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from streamfan.redis.connection import Connection
     from streamfan.redis.servers import Servers
     from streamfan.subscriber.arrivals import Arrivals
     from streamfan.subscriber.ears import Ears
 
 # A channel may miss one; how often the index is read for that.
 _INDEX_LOOK = 2.0
+# Streams that are asked about in one go.
+_BATCH = 256
 
 
 class Roll:
@@ -22,8 +32,12 @@ class Roll:
     def __init__(self, servers: Servers, ears: Ears, prefix: str) -> None:
         self._servers = servers
         self._ears = ears
+        self._prefix = prefix
         self._name = index(prefix)
-        self._waiting: list[Arrivals] = []
+        # Until when each would wait for a server, on the monotonic clock.
+        self._waiting: dict[Arrivals, float] = {}
+        # What the index has said last of each stream, and the newest attempt at it that was seen then.
+        self._known: dict[str, tuple[bytes, int]] = {}
         self._asked = False
         self._heard = False
         self._look_at = 0.0
@@ -36,23 +50,22 @@ class Roll:
         """When to look at the index next, on the monotonic clock."""
         return self._look_at if self._waiting else monotonic() + _INDEX_LOOK
 
-    def add(self, arrivals: Arrivals) -> None:
-        """One more waits."""
-        self._waiting.append(arrivals)
+    def add(self, arrivals: Arrivals, patience: float) -> None:
+        """One more waits, and for `patience` seconds also for a server."""
+        self._waiting[arrivals] = monotonic() + patience
         self._look_at = 0.0
 
     def remove(self, arrivals: Arrivals) -> None:
         """One waits no more."""
-        if arrivals in self._waiting:
-            self._waiting.remove(arrivals)
+        self._waiting.pop(arrivals, None)
         if not self._waiting and self._asked:
             self._ears.ignore(self._name)
             self.deafen()
 
-    def fail(self, error: BaseException) -> None:
-        """Tell all who wait that there is no more to be had."""
-        waiting, self._waiting = self._waiting, []
-        for arrivals in waiting:
+    def fail(self, error: BaseException, *, until: float = inf) -> None:
+        """Tell all whose patience ends until then that there is no more to be had."""
+        for arrivals in [each for each, patience in self._waiting.items() if patience <= until]:
+            del self._waiting[arrivals]
             arrivals.fail(error)
 
     def deafen(self) -> None:
@@ -68,9 +81,10 @@ class Roll:
 
     def hear(self, channel: str, data: bytes) -> None:
         """What a channel says."""
-        if channel == self._name:
+        arrival = Arrival.parse(data) if channel == self._name else None
+        if arrival is not None:
             for arrivals in self._waiting:
-                arrivals.announce(data.decode(errors="replace"))
+                arrivals.announce(arrival)
 
     def call(self) -> None:
         """Read the index, if it is time to."""
@@ -81,9 +95,40 @@ class Roll:
             self._asked = True
         now = monotonic()
         if self._heard and now >= self._look_at:
-            streams = self._servers.at(self._name).command("ZRANGE", self._name, 0, -1)
+            found = self._look()
             for arrivals in self._waiting:
-                arrivals.list(stream.decode(errors="replace") for stream in streams)
+                arrivals.list(found)
             self._look_at = now + _INDEX_LOOK
         elif not self._heard:
             self._look_at = now + _INDEX_LOOK
+
+    def _look(self) -> list[Arrival]:
+        """The streams in the index, oldest first, each with the newest attempt at it."""
+        answer = self._servers.at(self._name).command("ZRANGE", self._name, 0, -1, "WITHSCORES")
+        names = (name.decode(errors="replace") for name in answer[::2])
+        times = {name: time for name, time in zip(names, answer[1::2], strict=True) if is_stream_id(name)}
+        # An attempt that begins puts another time there, and so does one that ends.
+        changed = [name for name, time in times.items() if self._known.get(name, (b"", 0))[0] != time]
+        attempts = {name: known[1] for name, known in self._known.items()} | self._attempts(changed)
+        self._known = {name: (time, attempts[name]) for name, time in times.items()}
+        return [Arrival(name, attempts[name]) for name in times]
+
+    def _attempts(self, streams: Iterable[str]) -> dict[str, int]:
+        by_connection: dict[Connection, list[Names]] = {}
+        for names in (Names(self._prefix, stream) for stream in streams):
+            by_connection.setdefault(self._servers.at(names.attempt), []).append(names)
+        attempts: dict[str, int] = {}
+        for connection, all_of_it in by_connection.items():
+            for first in range(0, len(all_of_it), _BATCH):
+                batch = all_of_it[first : first + _BATCH]
+                answers = connection.answers(*(history.newest_attempt(names) for names in batch))
+                attempts |= {names.stream: _attempt(answer) for names, answer in zip(batch, answers, strict=True)}
+        return attempts
+
+
+def _attempt(answer: Any) -> int:
+    if isinstance(answer, Retryable):
+        raise answer
+    # Of a key that is something else nothing can be said; reading the stream says what is wrong.
+    found = [] if isinstance(answer, SinkError) else history.entries(answer)
+    return found[0][0].attempt if found else 0

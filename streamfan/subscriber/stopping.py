@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streamfan.errors import CancelRefused, StreamNotFound
@@ -29,7 +29,7 @@ class Stop:
     attempt: int
     reason: str
     by: str
-    token: str | None
+    token: str | None = field(repr=False)
 
 
 def ask(connection: Connection, names: Names, stop: Stop) -> None:
@@ -43,9 +43,10 @@ def ask(connection: Connection, names: Names, stop: Stop) -> None:
     if seen.ended:
         return
     if seen.last is None and seen.lease is None:
-        raise StreamNotFound(f"there is no stream {names.stream!r} in Redis at {connection.address}")
+        said = f"there is no stream {names.stream!r} in Redis at {connection.address}"
+        raise StreamNotFound(said, stream=names.stream)
     if seen.lease is None:
-        raise CancelRefused(f"stream {names.stream!r}: nobody hears it, its producer does not show that it lives")
+        raise _refused(names.stream, "nobody hears it, its producer does not show that it lives")
     _check(seen.lease, names.stream, stop)
     attempt = seen.lease.attempt
     request = CancelRequest(
@@ -59,12 +60,12 @@ def ask(connection: Connection, names: Names, stop: Stop) -> None:
 
 def _check(lease: Lease, stream: str, stop: Stop) -> None:
     if stop.attempt not in {0, lease.attempt}:
-        raise CancelRefused(
-            f"stream {stream!r}: attempt {stop.attempt} is over, and attempt {lease.attempt} was not meant"
-        )
+        raise _refused(stream, f"attempt {stop.attempt} is over, and attempt {lease.attempt} was not meant")
     if lease.control == "off":
-        raise CancelRefused(
-            f"stream {stream!r}: its producer hears no request to stop\nTry: -o redis.control=true where it runs"
-        )
+        raise _refused(stream, "its producer hears no request to stop\nTry: -o redis.control=true where it runs")
     if lease.control == "token" and stop.token is None:
-        raise CancelRefused(f"stream {stream!r}: its producer wants a token\nTry: the one that it was started with")
+        raise _refused(stream, "its producer wants a token\nTry: the one that it was started with")
+
+
+def _refused(stream: str, why: str) -> CancelRefused:
+    return CancelRefused(f"stream {stream!r}: {why}", stream=stream)

@@ -23,10 +23,12 @@ T = TypeVar("T", bound="str | Event")
 class _Subscription(Generic[T]):
     """What both kinds have in common."""
 
-    def __init__(self, wanted: Wanted, stream: str | None, offset: int, news: Callable[[], object]) -> None:
+    def __init__(
+        self, wanted: Wanted, stream: str | None, offset: int, attempt: int, news: Callable[[], object]
+    ) -> None:
         self._news = news
         self._reading: Reading | Newcomers = (
-            Newcomers(wanted, news) if stream is None else Reading(wanted, stream, offset, news)
+            Newcomers(wanted, news) if stream is None else Reading(wanted, stream, offset, attempt, news)
         )
 
     def __repr__(self) -> str:
@@ -39,17 +41,17 @@ class _Subscription(Generic[T]):
 
     @property
     def attempt(self) -> int:
-        """The attempt of which something was given; 0 before that."""
+        """The attempt that is read, which `offset` is a place in; 0 while none is known."""
         return self._reading.attempt
 
     @property
     def offset(self) -> int:
-        """UTF-8 bytes of the stream's text that were given: what to subscribe with to go on from here."""
+        """UTF-8 bytes of the stream's text that were given; with `attempt`, what goes on from here."""
         return self._reading.offset
 
     @property
     def info(self) -> Start | None:
-        """The stream's start event; None before it was read, or where the log has lost it."""
+        """The stream's start event; None before it was read, and where it was left out or trimmed."""
         return self._reading.info
 
     @property
@@ -72,9 +74,9 @@ class Subscription(_Subscription[T]):
     For one thread at a time. It is closed when it is left as a context manager, and when nobody holds it any more.
     """
 
-    def __init__(self, wanted: Wanted, stream: str | None, offset: int) -> None:
+    def __init__(self, wanted: Wanted, stream: str | None, offset: int, attempt: int) -> None:
         self._bell = Bell()
-        super().__init__(wanted, stream, offset, self._bell.ring)
+        super().__init__(wanted, stream, offset, attempt, self._bell.ring)
 
     def __iter__(self) -> Self:
         return self
@@ -116,9 +118,9 @@ class Subscription(_Subscription[T]):
 class AsyncSubscription(_Subscription[T]):
     """The same as `Subscription`, for `async for` and `async with`; for one task at a time."""
 
-    def __init__(self, wanted: Wanted, stream: str | None, offset: int) -> None:
+    def __init__(self, wanted: Wanted, stream: str | None, offset: int, attempt: int) -> None:
         self._nudge = _Nudge()
-        super().__init__(wanted, stream, offset, self._nudge)
+        super().__init__(wanted, stream, offset, attempt, self._nudge)
 
     def __aiter__(self) -> Self:
         return self

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from streamfan.redis.names import EntryId, Names
     from streamfan.subscriber.reader import Reader
 
-# How often a stream is looked at of which nothing is heard, one whose producer does not publish, one not there yet.
+# How often a stream is looked at of which nothing is heard, and one that is not there yet.
 _QUIET = 2.0
-_SILENT = 0.1
 _AWAITED = 0.5
+# How often it is found out whether a log has grown whose producer does not publish: from the one, while it grows, to
+# the other.
+_BRISK = 0.1
+_SLOW = 0.8
 # A lease's time is the server's; by how much later it is looked at.
 _GRACE = 0.1
 
@@ -47,6 +50,7 @@ class Watch:
         asked: Whether the server was asked to be listened to.
         heard: Whether it has acknowledged that: no event is missed from then on.
         look_at: When to look at it next, on the monotonic clock.
+        peeks: Whether it is only to be found out then whether its log has grown.
     """
 
     def __init__(self, names: Names) -> None:
@@ -55,13 +59,16 @@ class Watch:
         self.asked = False
         self.heard = False
         self.look_at = 0.0
+        self.peeks = False
+        self._look_whole_at = 0.0
+        self._pace = _BRISK
         self._lease_time = 0.0
         self._lost_at = 0.0
 
     def add(self, reader: Reader, now: float) -> None:
         """Read for one more; a producer that was lost has its time again."""
         self.readers.append(reader)
-        self.look_at = 0.0
+        self.look_at, self.peeks = 0.0, False
         if self._lost_at <= now:
             self._lost_at = now + self._lease_time
 
@@ -89,11 +96,14 @@ class Watch:
             reader.reconsider()
 
     def not_found(self, where: object, now: float) -> None:
-        """There is no log; those whose patience is over are told."""
+        """There is no log, or no such attempt in it; those whose patience is over are told."""
         self.look_at = now + _AWAITED
         for reader in self.needs(Phase.SEEKING):
             if now >= reader.patience:
-                reader.fail(StreamNotFound(f"there is no stream {reader.stream!r} in Redis at {where}"))
+                attempt = reader.position.attempt
+                what = f"attempt {attempt} at stream" if attempt else "stream"
+                said = f"there is no {what} {reader.stream!r} in Redis at {where}"
+                reader.fail(StreamNotFound(said, stream=reader.stream))
 
     def look(self, seen: Look, now: float, contact: float) -> None:
         """What was seen when it was looked at.
@@ -103,24 +113,47 @@ class Watch:
             contact: Since when there has been contact with the server without a break, on the same clock.
         """
         self._lease_time = seen.lease_time
-        self.look_at = now + (_QUIET if seen.lease is None or seen.lease.live else _SILENT)
-        for reader in self.readers:
-            if seen.last is not None:
-                reader.compare(seen.last, ended=seen.ended)
+        self.look_at, self.peeks = now + _QUIET, False
+        self._compare(seen.last, ended=seen.ended)
         if seen.lease is not None:
             self._lost_at = now + seen.remaining
-            self.look_at = min(self.look_at, self._lost_at + _GRACE)
+            self._look_before(self._lost_at + _GRACE)
         elif not seen.ended:
             # A server that was away may have lost the lease, and a producer needs as long as we do to find it again.
             self._lost_at = max(self._lost_at, contact + seen.lease_time)
-            self.look_at = min(self.look_at, self._lost_at + _GRACE)
-            if now >= self._lost_at:
+            if now < self._lost_at or self.needs(Phase.CATCHING_UP):
+                self._look_before(max(self._lost_at, now) + _GRACE)
+            else:
                 self._lose(seen)
+        if seen.lease is not None and not seen.lease.live:
+            self._look_whole_at = self.look_at
+            self._peek(now)
+
+    def peek(self, last: EntryId | None, now: float) -> None:
+        """The last entry of its log, where only that was looked at."""
+        self._pace = min(2 * self._pace, _SLOW)
+        self._compare(last, ended=False)
+        self._peek(now)
 
     def fail(self, error: BaseException) -> None:
         """Tell every reader."""
         for reader in self.readers:
             reader.fail(error)
+
+    def _compare(self, last: EntryId | None, *, ended: bool) -> None:
+        before = self.needs(Phase.LIVE)
+        for reader in before:
+            if last is not None:
+                reader.compare(last, ended=ended)
+        if len(self.needs(Phase.LIVE)) < len(before):
+            self._pace = _BRISK
+
+    def _look_before(self, time: float) -> None:
+        self.look_at = min(self.look_at, time)
+
+    def _peek(self, now: float) -> None:
+        self.peeks = now + self._pace < self._look_whole_at
+        self.look_at = min(now + self._pace, self._look_whole_at)
 
     def _lose(self, seen: Look) -> None:
         for reader in self.needs(Phase.LIVE):
@@ -128,5 +161,7 @@ class Watch:
             reader.fail(
                 ProducerLost(reader.stream, offset, seen.lease_time)
                 if seen.last is not None
-                else StreamNotFound(f"stream {reader.stream!r} has vanished after {offset:,} bytes")
+                else StreamNotFound(
+                    f"stream {reader.stream!r} has vanished after {offset:,} bytes", stream=reader.stream
+                )
             )

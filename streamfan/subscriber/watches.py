@@ -7,6 +7,8 @@ the news, and the log is read again where a reader may have missed something.
 from __future__ import annotations
 
 import logging
+from itertools import chain
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +20,7 @@ from streamfan.subscriber.reader import Phase
 from streamfan.subscriber.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from streamfan.events import Event
     from streamfan.redis.address import Address
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger("streamfan.subscriber")
 
-# Streams that are asked about in one go.
+# Streams that are asked about in one go, and entries that are asked for: an answer is in memory as a whole.
 _BATCH = 64
+_BATCH_ENTRIES = 512
 # How often it is found out which streams are to be looked at.
 _SCAN = 0.05
 # A server that takes longer for an answer was away.
@@ -95,12 +98,11 @@ class Watches:
         if reader.stream in self._by_stream:
             self._busy.add(self._by_stream[reader.stream])
 
-    def fail(self, error: BaseException, *, impatient: bool = False) -> None:
-        """Tell all readers, or only those that would not wait."""
-        now = monotonic()
+    def fail(self, error: BaseException, *, until: float = inf) -> None:
+        """Tell all readers whose patience ends until then, on the monotonic clock."""
         for watch in list(self._by_stream.values()):
             for reader in watch.readers:
-                if not impatient or reader.patience <= now:
+                if reader.patience <= until:
                     reader.fail(error)
             self._tidy(watch)
 
@@ -159,7 +161,7 @@ class Watches:
             for reader in watch.readers
             if reader.phase is Phase.CATCHING_UP or (reader.phase is Phase.SEEKING and watch.look_at <= now)
         ]
-        for connection, batch in self._batches(turns):
+        for connection, batch in self._batches(turns, _entries):
             commands = (_question(watch.names, reader) for watch, reader in batch)
             answers = self._ask(connection, *commands)
             for (watch, reader), answer in zip(batch, answers, strict=True):
@@ -175,10 +177,13 @@ class Watches:
             return
         entries = history.entries(answer)
         if reader.phase is Phase.CATCHING_UP:
-            reader.take_page(entries, last=len(entries) < history.PAGE)
-        elif entries:
+            last = len(entries) < reader.page_length
+            reader.page_length = history.page_length(entries) if entries else reader.page_length
+            reader.take_page(entries, last=last)
+            return
+        if entries:
             reader.found(entries[0][0].attempt)
-        else:
+        if reader.phase is Phase.SEEKING:
             watch.not_found(self._address, monotonic())
 
     def scan(self, contact: float) -> None:
@@ -192,10 +197,10 @@ class Watches:
             return
         due = [watch for watch in self._by_stream.values() if watch.heard and watch.look_at <= now]
         for connection, batch in self._batches([(watch, None) for watch in due]):
-            questions = [question for watch, _ in batch for question in history.look(watch.names)]
-            answers = self._ask(connection, *questions)
-            for number, (watch, _) in enumerate(batch):
-                self._see(watch, answers[number * 4 : number * 4 + 4], max(contact, self._slow_at))
+            questions = [_look(watch) for watch, _ in batch]
+            answers = iter(self._ask(connection, *chain.from_iterable(questions)))
+            for (watch, _), asked in zip(batch, questions, strict=True):
+                self._see(watch, [next(answers) for _ in asked], max(contact, self._slow_at))
         soonest = min((watch.look_at for watch in self._by_stream.values()), default=now + _SCAN)
         self._scan_at = max(monotonic() + _SCAN, soonest)
 
@@ -204,7 +209,11 @@ class Watches:
         try:
             if refused is not None:
                 raise _refusal(refused)
-            watch.look(history.seen(*answers), monotonic(), contact)
+            if watch.peeks:
+                found = history.entries(answers[0])
+                watch.peek(found[0][0] if found else None, monotonic())
+            else:
+                watch.look(history.seen(*answers), monotonic(), contact)
         except (ServerRefused, WireError) as error:
             watch.fail(error)
         if watch.needs(Phase.SEEKING):
@@ -219,14 +228,25 @@ class Watches:
             self._slow_at = monotonic()
         return answers
 
-    def _batches(self, turns: Iterable[tuple[Watch, T]]) -> Iterator[tuple[Connection, list[tuple[Watch, T]]]]:
-        """The same, by the connection that leads to each log, and not too many at once."""
+    def _batches(
+        self, turns: Iterable[tuple[Watch, T]], entries: Callable[[T], int] = lambda _: 1
+    ) -> Iterator[tuple[Connection, list[tuple[Watch, T]]]]:
+        """The same, by the connection that leads to each log, and for not too many `entries` at once."""
         by_connection: dict[Connection, list[tuple[Watch, T]]] = {}
         for watch, what in turns:
             by_connection.setdefault(self._servers.at(watch.names.log), []).append((watch, what))
         for connection, all_of_it in by_connection.items():
-            for first in range(0, len(all_of_it), _BATCH):
-                yield connection, all_of_it[first : first + _BATCH]
+            batch: list[tuple[Watch, T]] = []
+            held = 0
+            for watch, what in all_of_it:
+                count = entries(what)
+                if batch and (len(batch) == _BATCH or held + count > _BATCH_ENTRIES):
+                    yield connection, batch
+                    batch, held = [], 0
+                batch.append((watch, what))
+                held += count
+            if batch:
+                yield connection, batch
 
 
 def _refusal(answer: SinkError) -> ServerRefused:
@@ -236,8 +256,19 @@ def _refusal(answer: SinkError) -> ServerRefused:
     return ServerRefused(str(answer))
 
 
+def _look(watch: Watch) -> tuple[history.Command, ...]:
+    return (history.newest(watch.names),) if watch.peeks else history.look(watch.names)
+
+
+def _entries(reader: Reader) -> int:
+    """How many entries its question asks for."""
+    return 1 if reader.phase is Phase.SEEKING else reader.page_length
+
+
 def _question(names: Names, reader: Reader) -> history.Command:
-    return history.newest(names) if reader.phase is Phase.SEEKING else history.page(names, reader.next_id)
+    if reader.phase is Phase.SEEKING:
+        return history.newest(names)
+    return history.page(names, reader.next_id, reader.page_length)
 
 
 def _event(data: bytes, stream: str) -> Event | None:

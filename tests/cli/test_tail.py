@@ -121,6 +121,16 @@ def test_from_an_offset_the_rest_is_printed(shell: Shell, ended: Producer) -> No
     assert (done.code, done.stdout) == (0, TALE[5:].encode())
 
 
+def test_of_an_attempt_that_another_has_replaced_nothing_is_printed(shell: Shell, produce: Produce) -> None:
+    produce(attempt=7).write("Once ")
+    produce(attempt=8).write("It was ")
+
+    done = tail(shell, "s", "--from", "5", "--attempt", "7")
+
+    assert (done.code, done.stdout) == (1, b"")
+    assert done.stderr == "Error: stream 's' was started again: attempt 8 has taken the place of 7\n"
+
+
 def test_an_offset_inside_a_character_is_one_clear_line(shell: Shell, ended: Producer) -> None:
     done = tail(shell, "s", "--from", "14")
 
@@ -479,6 +489,37 @@ def test_cancel_stops_the_producer_and_says_what_became_of_it(shell: Shell, prod
     assert done.stderr == f"stream 's' has ended as 'cancelled' after 9 bytes: 'seen enough', by {request.by}\n"
 
 
+def test_cancel_waits_for_no_other_attempt_than_the_one_that_it_stops(shell: Shell, produce: Produce) -> None:
+    producer = produce(attempt=7)
+    producer.show_life(20, control="open")
+    process = shell.start("tail", "s", "--cancel")
+    wait_until(lambda: producer.client.exists(producer.names.cancel))
+
+    produce(attempt=8).write("It was ")
+    code, text, said = finished(process)
+
+    assert (code, text) == (1, b"")
+    assert said == "Error: stream 's' was started again: attempt 8 has taken the place of 7\n"
+
+
+def test_cancel_of_an_attempt_that_another_has_replaced_stops_nobody(shell: Shell, produce: Produce) -> None:
+    producer = produce(attempt=8)
+    producer.show_life(20, control="open")
+
+    done = tail(shell, "s", "--cancel", "--attempt", "7")
+
+    assert (done.code, "attempt 8 has taken the place of 7" in done.stderr) == (1, True)
+    assert producer.client.get(producer.names.cancel) is None
+
+
+def test_cancel_of_what_was_trimmed_says_how_it_has_ended(shell: Shell, server: RedisServer, ended: Producer) -> None:
+    server.client.xtrim(ended.names.log, maxlen=1, approximate=False)
+
+    done = tail(shell, "s", "--cancel")
+
+    assert (done.code, "has ended as 'stop'" in done.stderr) == (0, True)
+
+
 @pytest.mark.parametrize("way", ["file", "environment"])
 def test_cancel_proves_a_token(shell: Shell, produce: Produce, way: str) -> None:
     producer = produce()
@@ -553,6 +594,7 @@ def test_cancel_stops_a_real_run_and_its_text_so_far_stays(shell: Shell, server:
     [
         (["--cancel"], "--cancel needs STREAM\nTry: streamfan tail --list, for the ids of streams"),
         (["--from", "5"], "--from needs STREAM\nTry: streamfan tail --list, for the ids of streams"),
+        (["--attempt", "7"], "--attempt needs STREAM\nTry: streamfan tail --list, for the ids of streams"),
         (["--json"], "--json needs --list\nTry: --list as well"),
         (["s", "--reason", "x"], "--reason needs --cancel\nTry: --cancel as well"),
         (["s", "--token-file", "token"], "--token-file needs --cancel\nTry: --cancel as well"),
@@ -563,8 +605,8 @@ def test_cancel_stops_a_real_run_and_its_text_so_far_stays(shell: Shell, server:
         (["--list", "--wait", "5"], "--list does not go with --wait\nTry: streamfan tail --help"),
         (["s", "--cancel", "--events"], "--cancel does not go with --events\nTry: streamfan tail --help"),
         (["s", "--cancel", "--from", "5"], "--cancel does not go with --from\nTry: streamfan tail --help"),
-        (["s", "--cancel", "--token-file", "empty"], "--token-file 'empty' is empty"),
-        (["s", "--cancel", "--token-file", "binary"], "--token-file 'binary' cannot be read: "),
+        (["s", "--cancel", "--token-file", "empty"], "--token-file: file 'empty' is empty"),
+        (["s", "--cancel", "--token-file", "binary"], "--token-file: file 'binary' cannot be read: "),
         (["../s"], "stream id '../s' is malformed, expected 1 to 64 letters"),
         (["s", "--wait", "nan"], "wait is nan, expected seconds"),
         (["s", "--prefix", "a{b}"], "prefix 'a{b}' is malformed"),
@@ -609,5 +651,16 @@ def test_help_has_examples_and_exit_codes(shell: Shell) -> None:
     assert done.code == 0
     assert "streamfan tail 20261120-172331-k3f9 --cancel" in text
     assert "130  interrupted; the stream goes on" in text
-    for option in ("--url", "--from", "--events", "--list", "--json", "--cancel", "--token-file", "--wait", "--prefix"):
+    for option in (
+        "--url",
+        "--from",
+        "--attempt",
+        "--events",
+        "--list",
+        "--json",
+        "--cancel",
+        "--token-file",
+        "--wait",
+        "--prefix",
+    ):
         assert option in text

@@ -339,7 +339,7 @@ async def test_leaving_a_fan_asynchronously_does_not_hold_up_the_event_loop() ->
 
 async def test_task_that_is_cancelled_while_it_leaves_a_fan_cancels_the_generation() -> None:
     reached, cancelled = threading.Event(), threading.Event()
-    streams = []
+    streams: list[Any] = []
 
     def at(count: int) -> None:
         if count == 3:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,18 +61,62 @@ def test_fan_that_nobody_closed_delivers_at_exit() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_hung_sink_does_not_keep_the_interpreter_alive() -> None:
+def test_hung_sink_does_not_keep_the_interpreter_alive_and_is_told_of_last() -> None:
     done = run(
         """
         from streamfan import lifetime
         lifetime._EXIT_TIMEOUT = 0.3
-        fan = Fan(Hung())
-        fan.open().write("text")
+        fan = Fan(Hung(), Out())
+        with fan.open() as stream:
+            stream.write("text")
         """
     )
 
     assert done.returncode == 0
+    assert done.stdout.endswith("close stop True\ndisconnect\n")
     assert "write() has not returned" in done.stderr
+    assert done.stderr.splitlines()[-1] == "sink 'hung': 4 bytes were not delivered before the program ended"
+
+
+def test_what_is_missing_at_exit_is_not_told_of_a_fan_that_was_closed() -> None:
+    done = run(
+        """
+        fan = Fan(close_timeout=0.2)
+        fan.add(Hung(), lane=LaneOptions(call_timeout=0.1))
+        with fan.open() as stream:
+            stream.write("text")
+        fan.close()
+        """
+    )
+
+    assert done.returncode == 0
+    assert "before the program ended" not in done.stderr
+
+
+def test_slow_sink_has_all_the_time_there_is_at_exit_and_no_more() -> None:
+    begun = monotonic()
+
+    done = run(
+        """
+        class Slow(Out):
+            name = "slow"
+            def write(self, chunk):
+                time.sleep(0.05)
+
+        fan = Fan(Out())
+        fan.add(Slow(), lane=LaneOptions(max_bytes=4))
+        with fan.open() as stream:
+            stream.write("x" * 4000)
+        """
+    )
+
+    assert done.returncode == 0
+    assert 3.5 < monotonic() - begun < 12
+    assert "close stop True" in done.stdout, "the one that is well"
+    assert "close stop False" in done.stdout, "the one that was not given everything"
+    assert re.fullmatch(
+        r"sink 'slow': \d,\d{3} bytes were not delivered before the program ended", done.stderr.splitlines()[-1]
+    )
 
 
 def test_hung_sinks_of_several_fans_share_one_deadline_at_exit() -> None:
@@ -310,3 +356,166 @@ def test_lock_that_another_thread_holds_at_a_fork_does_not_hold_up_the_child(loc
     )
 
     assert done.stdout == "0\n"
+
+
+# Processes that a program starts
+
+WORKER = """
+def work(number):
+    fan = Fan(f"file:{number}.txt")
+    stream = fan.open()
+    stream.write("from " + stream.id)
+    stream.end()
+    # Not closed: this process ends as its program has forgotten to say.
+    return fan
+
+"""
+
+
+def run_file(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Run a program that is a file: what multiprocessing spawns imports it again."""
+    program = folder / "program.py"
+    program.write_text(PRELUDE + WORKER + textwrap.dedent(script), encoding="utf-8")
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", str(program)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=50, check=False)
+
+
+def written(folder: Path) -> list[str]:
+    """What the workers' files hold."""
+    return [(folder / f"{number}.txt").read_text() for number in range(4)]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_child_of_multiprocessing_has_a_fan_of_its_own_and_delivers_at_its_end(tmp_path: Path, method: str) -> None:
+    done = run_file(
+        tmp_path,
+        f"""
+        import multiprocessing
+
+        if __name__ == "__main__":
+            fan = Fan(Out())
+            stream = fan.open()
+            stream.write("before ")
+            context = multiprocessing.get_context("{method}")
+            children = [context.Process(target=work, args=(number,)) for number in range(4)]
+            for child in children:
+                child.start()
+            for child in children:
+                child.join()
+            stream.write("after")
+            stream.end()
+            fan.close()
+            sys.exit(max(child.exitcode for child in children))
+        """,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.replace("write ", "").replace("\n", "") == "before afterclose stop Truedisconnect"
+    assert all(text.startswith("from ") for text in written(tmp_path))
+    assert len(set(written(tmp_path))) == 4, "no two streams have the same id"
+
+
+def test_pool_of_processes_delivers_what_its_workers_left_open(tmp_path: Path) -> None:
+    done = run_file(
+        tmp_path,
+        """
+        from concurrent.futures import ProcessPoolExecutor
+
+        def job(number):
+            work(number)
+
+        if __name__ == "__main__":
+            with ProcessPoolExecutor(2) as pool:
+                list(pool.map(job, range(4)))
+        """,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(text.startswith("from ") for text in written(tmp_path))
+
+
+@pytest.mark.parametrize("leave", ["sys.exit(0)", "fan.close(); os._exit(0)"])
+def test_workers_of_a_prefork_server_have_fans_of_their_own(tmp_path: Path, leave: str) -> None:
+    done = run_file(
+        tmp_path,
+        f"""
+        # As gunicorn does it: the application is loaded, and its fan made, before the workers are forked.
+        application = Fan(Out())
+        stream = application.open()
+        stream.write("before ")
+        workers = []
+        for number in range(4):
+            if (pid := os.fork()) == 0:
+                for call in (application.open, lambda: application.add(Out(), id="more")):
+                    try:
+                        call()
+                    except UsageError:
+                        pass
+                    else:
+                        os._exit(7)
+                application.close()
+                assert application.report.sinks == (), application.report
+                fan = work(number)
+                {leave}
+            workers.append(pid)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in workers]
+        stream.write("after")
+        stream.end()
+        application.close()
+        sys.exit(max(codes))
+        """,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.replace("write ", "").replace("\n", "") == "before afterclose stop Truedisconnect"
+    assert all(text.startswith("from ") for text in written(tmp_path))
+    assert len(set(written(tmp_path))) == 4, "no two streams have the same id"
+
+
+def test_child_counts_nothing_of_its_parent() -> None:
+    done = run(
+        """
+        with Fan(Out()) as fan:
+            with fan.open() as stream:
+                stream.write("text", [1])
+            fan.open().write("more")
+            while fan.report.metrics.running != 1:
+                time.sleep(0.01)
+            if os.fork() == 0:
+                metrics = fan.report.metrics
+                print(metrics.running, metrics.bytes, sum(each.count for each in metrics.ended), flush=True)
+                os._exit(0)
+            os.wait()
+        """
+    )
+
+    assert "0 0 0\n" in done.stdout
+
+
+def test_signal_handler_may_cancel_whatever_it_has_interrupted() -> None:
+    done = run(
+        """
+        import signal
+        fan = Fan()
+        streams = [fan.open() for _ in range(50)]
+
+        def cancel(*_):
+            fan.cancel("enough")
+            signal.setitimer(signal.ITIMER_REAL, 0.0003)
+
+        signal.signal(signal.SIGALRM, cancel)
+        signal.setitimer(signal.ITIMER_REAL, 0.0003)
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            # What it may be in the middle of.
+            fan.cancel("enough")
+            fan.report
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print("done", flush=True)
+        os._exit(0)
+        """,
+        timeout=20,
+    )
+
+    assert done.stdout == "done\n", done.stderr

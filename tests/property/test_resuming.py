@@ -112,6 +112,66 @@ def test_file_of_events_holds_each_once_and_no_torn_line(directory: Path, texts:
     assert isinstance(end, End)
 
 
+CUT = st.floats(0, 1)
+"""Which share of a whole file a killed process has left."""
+
+
+@given(TEXTS, TEXTS, CUT, ROOM)
+def test_resumed_text_is_whole_wherever_it_was_cut(
+    directory: Path, texts: list[str], again: list[str], cut: float, room: list[int]
+) -> None:
+    path = directory / "a.txt"
+    disk = Disk(path, room)
+    whole = "".join(texts)
+    path.write_bytes(whole.encode()[: int(cut * len(whole.encode()))])
+    sink = FileSink(str(path), FileOptions(mode="resume"))
+
+    deliver(sink, disk, info(), divided(whole, again))
+    sink.disconnect()
+
+    assert disk.content.decode() == whole
+
+
+@given(TEXTS, TEXTS, CUT, ROOM)
+def test_resumed_events_are_whole_wherever_they_were_cut(
+    directory: Path, texts: list[str], again: list[str], cut: float, room: list[int]
+) -> None:
+    path = directory / "a.jsonl"
+    disk = Disk(path, room)
+    stream, whole = info(), "".join(texts)
+    run(FileSink(str(path), FileOptions(format="jsonl")), stream, texts)
+    path.write_bytes(disk.content[: int(cut * len(disk.content))])
+    sink = FileSink(str(path), FileOptions(format="jsonl", mode="resume"))
+
+    deliver(sink, disk, stream, divided(whole, again))
+    sink.close(stream, ending(stream, whole))
+    sink.disconnect()
+
+    start, *middle, end = [decode(line) for line in disk.content.splitlines()]
+    pieces = [event for event in middle if isinstance(event, Text)]
+    assert (type(start), len(pieces), type(end)) == (Start, len(middle), End)
+    assert "".join(event.text for event in pieces) == whole
+    assert [event.offset for event in pieces] == [0, *(event.end for event in pieces)][: len(pieces)]
+
+
+def run(sink: FileSink, stream: StreamInfo, texts: list[str]) -> None:
+    """A run that nothing happens to."""
+    sink.open(stream)
+    for chunk in chunks(stream, *texts):
+        sink.write(chunk)
+    sink.close(stream, ending(stream, "".join(texts)))
+    sink.disconnect()
+
+
+def divided(text: str, like: list[str]) -> list[str]:
+    """`text` in other pieces, as long as those of `like`."""
+    pieces = []
+    for each in like:
+        pieces.append(text[: len(each)])
+        text = text[len(each) :]
+    return [piece for piece in (*pieces, text) if piece]
+
+
 @given(TEXTS, ROOM)
 def test_standard_output_holds_the_text_once(directory: Path, texts: list[str], room: list[int]) -> None:
     disk = Disk(directory / "stdout", room)

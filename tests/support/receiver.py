@@ -32,6 +32,10 @@ PATIENCE = 20.0
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
 """For `localhost`; whoever is to trust it needs it as `SSL_CERT_FILE`."""
 
+CERTIFICATES = Path(__file__).with_name("certificates")
+"""Of an authority for tests: its own, `authority.pem`; `server.pem` for `localhost`, with its key; `client.crt` with
+`client.key`, which `locked.key` is again, encrypted with `correct horse`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Posted:
@@ -142,7 +146,9 @@ class Receiver:
     Args:
         otherwise: What is done when the script has run out.
         port: Where to listen; a free port if 0.
-        tls: Speak TLS, with `CERTIFICATE`.
+        tls: Speak TLS.
+        certificate: With this certificate and key.
+        clients: Take only clients that show a certificate of the authorities in this file.
 
     Attributes:
         connections: How many connections have been made to it.
@@ -150,7 +156,15 @@ class Receiver:
         closing: Set once it is being closed.
     """
 
-    def __init__(self, otherwise: Reply | None = None, *, port: int = 0, tls: bool = False) -> None:
+    def __init__(
+        self,
+        otherwise: Reply | None = None,
+        *,
+        port: int = 0,
+        tls: bool = False,
+        certificate: Path = CERTIFICATE,
+        clients: Path | None = None,
+    ) -> None:
         self.closing = threading.Event()
         self.connections = 0
         self.connected = 0
@@ -159,7 +173,9 @@ class Receiver:
         self._posted: list[Posted] = []
         self._errors: list[BaseException] = []
         self._change = threading.Condition()
-        self._server = _Server(self, port, tls=tls)
+        self._server = _Server(self, port)
+        if tls:
+            self._server.speak_tls(certificate, clients)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="receiver")
 
     def __enter__(self) -> Self:
@@ -284,18 +300,22 @@ class _Server(ThreadingHTTPServer):
     # Waited for when the server is closed, so that no test leaves a thread behind.
     daemon_threads = False
 
-    def __init__(self, receiver: Receiver, port: int, *, tls: bool) -> None:
+    def __init__(self, receiver: Receiver, port: int) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.receiver = receiver
-        self.tls = self._context() if tls else None
+        self.tls: ssl.SSLContext | None = None
         self._open: set[socket.socket] = set()
         self._names: dict[object, str] = {}
 
-    def _context(self) -> ssl.SSLContext:
+    def speak_tls(self, certificate: Path, clients: Path | None) -> None:
+        """Speak TLS from now on."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(CERTIFICATE)
+        context.load_cert_chain(certificate)
         context.sni_callback = lambda connection, name, _: self._names.update({connection: name or ""})
-        return context
+        if clients:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(clients)
+        self.tls = context
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()

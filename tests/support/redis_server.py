@@ -141,3 +141,9 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def commands(client: Any, name: str) -> int:
+    """How many commands of this name a server has had since CONFIG RESETSTAT."""
+    stats = client.info("commandstats")
+    return int(stats[f"cmdstat_{name}"]["calls"]) if f"cmdstat_{name}" in stats else 0

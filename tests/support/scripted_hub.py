@@ -6,6 +6,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from streamfan.redis.address import Address
+from streamfan.subscriber.arrivals import Arrival
 from streamfan.subscriber.reading import Wanted
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class ScriptedHub:
 
     # What subscriptions call
 
-    def attend(self, arrivals: Arrivals) -> None:
+    def attend(self, arrivals: Arrivals, patience: float) -> None:
         self.attending.append(arrivals)
 
     def dismiss(self, arrivals: Arrivals) -> None:
@@ -64,10 +65,10 @@ class ScriptedHub:
 
     # What tests call
 
-    def begin(self, *streams: str) -> None:
+    def begin(self, *streams: str, attempt: int = 0) -> None:
         for arrivals in self.attending:
             for stream in streams:
-                arrivals.announce(stream)
+                arrivals.announce(Arrival(stream, attempt))
 
     def say(self, stream: str, *items: Event | BaseException) -> None:
         for item in items:

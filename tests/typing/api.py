@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_type
 
+from prometheus_client import REGISTRY
+
 from streamfan import (
     AsyncSink,
     AsyncSubscription,
@@ -38,6 +40,7 @@ from streamfan import (
     hookimpl,
     subscribe,
 )
+from streamfan.metrics import FanCollector, MetricsFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -139,7 +142,7 @@ def with_transformers(model: Any, tokenizer: Any, inputs: Any) -> None:
 
 
 def elsewhere(url: str) -> None:
-    subscription = subscribe(url, "my-id", offset=5, wait=3, prefix="mine", token="t")
+    subscription = subscribe(url, "my-id", offset=5, attempt=7, wait=3, prefix="mine", token="t")
     assert_type(subscription, Subscription[str])
     try:
         for text in subscription:
@@ -177,3 +180,11 @@ async def elsewhere_in_asyncio(url: str) -> None:
         await subscription.cancel("enough")
     async for event in asubscribe(url, events=True):
         assert_type(event, Event)
+
+
+def watched(fan: Fan) -> None:
+    REGISTRY.register(FanCollector(fan))
+    with MetricsFile("streamfan.prom", every=1.0).following(fan):
+        assert_type(fan.report.sinks[0].metrics.sent.bytes, int)
+    assert_type(fan.report.streams[0].tpot, float | None)
+    assert_type(fan.report.metrics.tokens, int)

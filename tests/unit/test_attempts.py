@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -43,8 +44,8 @@ def test_attempt_that_is_not_later_is_refused(attempt: int) -> None:
         taken.take("a", attempt)
 
 
-@pytest.mark.parametrize("attempt", [-1, 0, 2**53])
-def test_attempt_out_of_range_is_refused(attempt: int) -> None:
+@pytest.mark.parametrize("attempt", [-1, 0, 2**53, 1.5, "5"])
+def test_attempt_out_of_range_is_refused(attempt: Any) -> None:
     with pytest.raises(UsageError, match=f"attempt {attempt} of stream 'a' is out of range"):
         Attempts().take("a", attempt)
 

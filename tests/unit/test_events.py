@@ -133,3 +133,10 @@ def test_times_are_in_the_interpreters_own_utc_whatever_was_written(written: str
     assert isinstance(event, Start)
     assert event.time == datetime(2026, 11, 20, 17, 23, 31, 42_000, tzinfo=UTC)
     assert event.time.tzinfo is UTC
+
+
+def test_time_that_has_no_utc_is_no_event() -> None:
+    written = encode(Start.of(INFO)).replace(b'"time":"', b'"time":"0001-01-01T00:00:00+14:00","_":"', 1)
+
+    with pytest.raises(WireError, match="not an event: time"):
+        decode(written)

@@ -8,6 +8,7 @@ import re
 import threading
 import tracemalloc
 import weakref
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,9 @@ from streamfan.report import State, StreamReport
 from streamfan.sink import Sink
 from streamfan.stream import Stream
 from tests.support.sinks import DEADLINE, FailingSink, GatedSink, MemorySink, always, wait_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TEXT = [f"piece {number} ☕ " for number in range(300)]
 QUICK = LaneOptions(call_timeout=0.1)
@@ -626,3 +630,27 @@ def test_password_in_a_target_is_in_no_report() -> None:
 
     assert "hunter2" not in repr(fan.report)
     assert fan.report.sinks[0].target == "redis://***@host/0"
+
+
+def test_options_of_a_sink_are_given_by_name(tmp_path: Path) -> None:
+    with Fan() as fan:
+        assert fan.add(f"file:{tmp_path}/a.jsonl", format="jsonl") == "file"
+        with fan.open() as stream:
+            stream.write("text")
+
+    assert (tmp_path / "a.jsonl").read_text().startswith('{"v":1')
+
+
+@pytest.mark.parametrize(
+    ("sink", "options", "said"),
+    [
+        ("file:x", {"formt": "jsonl"}, r"sink 'file' has no option 'formt'.*format"),
+        ("file:x", {"format": "s3cr3t"}, r"sink 'file', option 'format': Input should be"),
+        (MemorySink(), {"format": "jsonl"}, r"options \(format\) belong to a specification"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_by_name(sink: str | Sink, options: dict[str, Any], said: str) -> None:
+    with Fan() as fan, pytest.raises(UsageError, match=said) as caught:
+        fan.add(sink, **options)
+
+    assert "s3cr3t" not in str(caught.value)

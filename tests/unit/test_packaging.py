@@ -26,7 +26,17 @@ ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 ENTRY_POINTS = distribution("streamfan").entry_points
-HEAVY = {"httpx2", "pydantic", "redis", "rich", "standardwebhooks", "tokenizers", "torch", "transformers"}
+HEAVY = {
+    "httpx2",
+    "prometheus_client",
+    "pydantic",
+    "redis",
+    "rich",
+    "standardwebhooks",
+    "tokenizers",
+    "torch",
+    "transformers",
+}
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

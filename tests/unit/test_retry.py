@@ -63,8 +63,18 @@ def test_nothing_is_tried_after_max_elapsed() -> None:
     backoff = Backoff(10)
     backoff.next_try(Retryable(after=1), 0.0, inf)
 
-    assert backoff.next_try(Retryable(after=1), 8.9, inf) == 9.9
-    assert backoff.next_try(Retryable(after=1), 9.1, inf) is None
+    assert backoff.next_try(Retryable(after=1), 8.5, inf) == 9.5
+    assert backoff.next_try(Retryable(), 10.1, inf) is None
+    assert backoff.next_try(Retryable(after=1), 10.1, inf) is None
+
+
+@pytest.mark.parametrize("after", [3.0, 1e9])
+def test_time_that_comes_too_late_leaves_one_more_try(after: float) -> None:
+    backoff = Backoff(10)
+    backoff.next_try(Retryable(after=1), 0.0, inf)
+
+    assert backoff.next_try(Retryable(after=after), 8.0, inf) == 10.0
+    assert backoff.next_try(Retryable(after=after), 10.0, inf) is None
 
 
 def test_nothing_is_tried_after_the_deadline() -> None:

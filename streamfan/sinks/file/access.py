@@ -10,9 +10,11 @@ import fcntl
 import os
 import stat
 from shlex import quote
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent, Retryable, SinkError
+from streamfan.sinks.file.claims import claimed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 _PASSING = frozenset({errno.EAGAIN, errno.EINTR, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
 # What file systems without locks say.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
+_FIRST_PAUSE = 0.0005
+_LONGEST_PAUSE = 0.02
 
 
 def refusal(path: Path, what: str, code: int) -> SinkError:
@@ -54,33 +58,21 @@ def check_directory(directory: Path, path: Path) -> None:
         raise Permanent(f"{str(path)!r} cannot be opened: directory {str(directory)!r} cannot be written to")
 
 
-def create_directory(directory: Path) -> None:
-    """Create `directory`, and those it is in, where they do not exist yet.
-
-    Raises:
-        Retryable: There is no room now.
-        Permanent: It cannot be created.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise refusal(directory, "cannot be created", error.errno or errno.EIO) from error
-
-
-def check_file(path: Path, *, shared: bool) -> None:
+def check_file(path: Path, *, shared: bool, reads: bool) -> None:
     """Refuse `path` if it cannot be opened for writing; creates nothing, and changes nothing.
 
     Args:
-        shared: It is to be locked as well.
+        shared: Other programs may write to it too, and hold its lock for moments only.
+        reads: It is to be read as well.
 
     Raises:
-        Permanent: It cannot be opened.
+        Permanent: It cannot be opened, or another program writes to what only one may.
         Retryable: It cannot be opened now, or another program holds its lock.
     """
     try:
         mode = path.stat().st_mode
         if stat.S_ISREG(mode):
-            _open_and_close(path, shared=shared)
+            _open_and_close(path, shared=shared, reads=reads)
             return
     except FileNotFoundError:
         check_directory(directory_of(path), path)
@@ -94,17 +86,30 @@ def check_file(path: Path, *, shared: bool) -> None:
         raise refusal(path, "cannot be opened", errno.EACCES)
 
 
-def lock(descriptor: int, *, wait: bool = True) -> None:
+def lock(descriptor: int, patience: float = 0.0) -> None:
     """Lock a file against everybody else who locks it; does nothing on a file system that has no locks.
 
+    Args:
+        patience: Seconds to wait for the lock.
+
     Raises:
-        BlockingIOError: It is locked, and `wait` is false.
+        BlockingIOError: Somebody else has locked it.
     """
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
+    deadline, pause = monotonic() + patience, _FIRST_PAUSE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            # Asked again and again: a call that waits could wait for ever.
+            if monotonic() >= deadline:
+                raise
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            return
+        sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 def unlock(descriptor: int) -> None:
@@ -120,13 +125,23 @@ def _allowed(path: Path, mode: int) -> bool:
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
-def _open_and_close(path: Path, *, shared: bool) -> None:
-    descriptor = os.open(path, (os.O_RDWR if shared else os.O_WRONLY) | os.O_CLOEXEC)
+def taken(path: Path) -> Permanent:
+    """The error for a sink to raise when another program writes to what only one may."""
+    return Permanent(
+        f"{str(path)!r} is being written by another program\n"
+        "Try: a path of its own, {stream} in the path, or the option format=jsonl in both"
+    )
+
+
+def _open_and_close(path: Path, *, shared: bool, reads: bool) -> None:
+    descriptor = os.open(path, (os.O_RDWR if reads else os.O_WRONLY) | os.O_CLOEXEC)
     try:
-        if shared:
-            lock(descriptor, wait=False)
+        status = os.fstat(descriptor)
+        # A sink of this program may be done before this one opens it; then it is told more than a lock could say.
+        if not claimed((status.st_dev, status.st_ino)):
+            lock(descriptor)
     except BlockingIOError:
-        raise Retryable(f"{str(path)!r} is locked by another program") from None
+        raise Retryable(f"{str(path)!r} is locked by another program") if shared else taken(path) from None
     finally:
         # Closing gives the lock back.
         os.close(descriptor)

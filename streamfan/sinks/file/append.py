@@ -8,54 +8,62 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent, SinkClosed, SinkError
-from streamfan.sinks.file.access import check_directory, directory_of, lock, refusal, unlock
-from streamfan.sinks.file.claims import claim, release
+from streamfan.sinks.file.access import refusal
+from streamfan.sinks.file.handle import Handle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from streamfan.sinks.file.location import Location
+    from streamfan.sinks.file.options import Sync
 
-_FLAGS = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 # Generated text is private, as shell histories and mail are; an existing file keeps the permissions it has.
-_MODE = 0o600
+PRIVATE = 0o600
 
 
 class AppendFile:
-    """A file that is open for appending; created if need be, readable by its owner alone.
+    """A file that is open for appending, and that nobody else may write to meanwhile; created if need be.
 
     Args:
-        path: May also name a device or a named pipe; from those nothing can be taken back.
+        location: May also lead to a device or a named pipe; from those nothing can be taken back.
         empty: Drop what the file holds.
-        shared: Other programs append to it too: it is locked for every piece, and its end looked at before one.
-        follow: Whether `path` may be a symbolic link.
+        permissions: Those of a file that this creates.
+        fsync: When to make sure that the disk has what was written.
 
     Raises:
         Retryable: It cannot be opened now.
-        Permanent: It cannot be opened, or is open here already and not shared.
+        Permanent: It cannot be opened, or somebody else is writing to it.
     """
 
-    def __init__(self, path: Path, *, empty: bool = False, shared: bool = False, follow: bool = True) -> None:
-        self._path = path
-        try:
-            self._descriptor = _opened(path, shared=shared, follow=follow)
-        except OSError as error:
-            raise _not_opened(path, error, follow=follow) from error
-        status = os.fstat(self._descriptor)
-        self._regular = stat.S_ISREG(status.st_mode)
-        self._file = (status.st_dev, status.st_ino)
-        self._locking = self._regular and shared
-        if self._regular:
-            self._begin(empty=empty, shared=shared)
+    shared = False
+    """Whether others may write to the file too, each of them whole lines."""
+
+    def __init__(
+        self, location: Location, *, empty: bool = False, permissions: int = PRIVATE, fsync: Sync = "never"
+    ) -> None:
+        self.location = location
+        self._permissions = permissions
+        self._fsync = fsync
+        # Looking at the end needs reading, which a file that is emptied need not allow.
+        self._reads = not empty
+        self._unsynced = ""
+        self._name_synced = False
         self._at_line_start = True
-        self._written = 0
+        self._handle = self._open()
+        try:
+            self._begin(empty=empty)
+            self._size = self._handle.size
+        except OSError as error:
+            self._handle.close()
+            what = "cannot be emptied" if empty else "cannot be read"
+            raise refusal(location.path, what, error.errno or errno.EIO) from error
+        except SinkError:
+            self._handle.close()
+            raise
 
     def append(self, data: bytes, *, own_line: bool = False) -> None:
-        """Append `data`, all of it; a call that raises has appended nothing.
+        """Append `data`, all of it; a call that raises has appended nothing, unless the error says so.
 
         Args:
             own_line: Begin a new line first if the last one is not finished.
@@ -63,21 +71,39 @@ class AppendFile:
         Raises:
             Retryable: There is no room now.
             SinkClosed: It is a pipe, and nobody reads it any more.
-            Permanent: It cannot be written to, or a part of `data` is there and cannot be taken back.
+            Permanent: It cannot be written to or synced, or a part of `data` is there and cannot be taken back.
         """
-        with self._turn():
-            self._write(b"\n" + data if own_line and not self._at_line_start else data)
+        self._write(self._on_own_line(data) if own_line else data)
 
-    def check_alone(self) -> None:
-        """Look whether the file holds what was appended, and nothing else; where it was emptied, and is not shared.
+    def sync(self) -> None:
+        """Make sure that the disk has everything, the file's name too.
 
         Raises:
-            Permanent: Another program has written to it, or has emptied it.
+            Permanent: It may not have it. The system forgets what it could not write, so nothing is tried again.
         """
-        if self._regular and os.fstat(self._descriptor).st_size != self._written:
+        if not self._handle.regular:
+            return
+        if not self._unsynced:
+            try:
+                os.fsync(self._handle.descriptor)
+                if not self._name_synced:
+                    self.location.sync_directory()
+                    self._name_synced = True
+                return
+            except OSError as error:
+                self._unsynced = error.strerror or str(error)
+        raise Permanent(f"{self.location} may be incomplete on the disk, it could not be synced: {self._unsynced}")
+
+    def check_alone(self) -> None:
+        """Look whether the file holds what was appended, after what was there, and nothing else; unless it is shared.
+
+        Raises:
+            Permanent: A program that asks for no lock has written to it, or has cut it off.
+        """
+        if self._handle.regular and not self.shared and self._handle.size != self._size:
             raise Permanent(
-                f"{str(self._path)!r} is not what was written to it: another program writes there too\n"
-                "Try: a path of its own, or the option format=jsonl for both"
+                f"{self.location} is not what was written to it: another program writes there too\n"
+                "Try: a path of its own, {stream} in the path, or the option format=jsonl in both"
             )
 
     def close(self) -> None:
@@ -86,90 +112,66 @@ class AppendFile:
         Raises:
             Permanent: The file system only now says that it could not store everything.
         """
-        if self._regular:
-            release(self._file)
-        try:
-            os.close(self._descriptor)
-        except OSError as error:
-            raise Permanent(f"{str(self._path)!r} may be incomplete: {error.strerror}") from error
+        self._handle.close()
 
-    def _begin(self, *, empty: bool, shared: bool) -> None:
-        if not claim(self._file, shared=shared):
-            os.close(self._descriptor)
-            raise Permanent(
-                f"{str(self._path)!r} is being written by another file sink of this program\n"
-                "Try: a path of its own, or the option format=jsonl for both"
-            )
+    def _open(self) -> Handle:
+        # Also of a file that was there: whoever made it may have been killed before its name was on the disk.
+        self._name_synced = False
+        return Handle.open(self.location, permissions=self._permissions, shared=self.shared, reads=self._reads)
+
+    def _begin(self, *, empty: bool) -> None:
+        """Prepare what was opened.
+
+        Raises:
+            OSError: It cannot be prepared.
+        """
+        if not self._handle.regular:
+            return
         # Not on opening: what another sink is writing must not be dropped.
         if empty:
-            try:
-                os.ftruncate(self._descriptor, 0)
-            except OSError as error:
-                self.close()
-                raise refusal(self._path, "cannot be emptied", error.errno or errno.EIO) from error
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self._locking:
-            yield
-            return
-        lock(self._descriptor)
-        try:
+            os.ftruncate(self._handle.descriptor, 0)
+        else:
             self._look_at_end()
-            yield
-        finally:
-            unlock(self._descriptor)
 
     def _look_at_end(self) -> None:
-        size = os.fstat(self._descriptor).st_size
-        # The descriptor stands where the last piece ended: at another size somebody else has been here, or crashed.
-        if size != os.lseek(self._descriptor, 0, os.SEEK_CUR):
-            self._at_line_start = size == 0 or os.pread(self._descriptor, 1, size - 1) == b"\n"
+        size = self._handle.size
+        self._at_line_start = size == 0 or os.pread(self._handle.descriptor, 1, size - 1) == b"\n"
+
+    def _on_own_line(self, data: bytes) -> bytes:
+        return data if self._at_line_start else b"\n" + data
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
         try:
             while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+                rest = rest[os.write(self._handle.descriptor, rest) :]
         except OSError as error:
             raise self._failure(error, len(data) - len(rest)) from error
         self._at_line_start = data.endswith(b"\n")
-        self._written += len(data)
+        self._size += len(data)
+        if self._fsync == "always":
+            self.sync()
 
     def _failure(self, error: OSError, written: int) -> SinkError:
         if isinstance(error, BrokenPipeError):
-            return SinkClosed(f"{str(self._path)!r} is not read any more")
+            return SinkClosed(f"{self.location} is not read any more")
         if self._take_back(written):
-            return refusal(self._path, "cannot be written to", error.errno or errno.EIO)
+            return refusal(self.location.path, "cannot be written to", error.errno or errno.EIO)
         self._at_line_start = False
         return Permanent(
-            f"{str(self._path)!r} took a part of a piece, which cannot be taken back, and then: {error.strerror}"
+            f"{self.location} took a part of a piece, which cannot be taken back, and then: {error.strerror}"
         )
 
     def _take_back(self, written: int) -> bool:
         """Remove the last `written` bytes; False where that is impossible, or where others may have written since."""
         if written == 0:
             return True
+        descriptor = self._handle.descriptor
         try:
-            end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
-            if not self._regular or os.fstat(self._descriptor).st_size != end:
+            end = os.lseek(descriptor, 0, os.SEEK_CUR)
+            if not self._handle.regular or self._handle.size != end:
                 return False
-            os.ftruncate(self._descriptor, end - written)
+            os.ftruncate(descriptor, end - written)
         except OSError:
             return False
         return True
-
-
-def _opened(path: Path, *, shared: bool, follow: bool) -> int:
-    # Looking at the end needs reading; but a named pipe opened for both would never say that its reader is gone.
-    reading = shared and (path.is_file() or not path.exists())
-    flags = _FLAGS | (os.O_RDWR if reading else os.O_WRONLY)
-    return os.open(path, flags | (0 if follow else os.O_NOFOLLOW), _MODE)
-
-
-def _not_opened(path: Path, error: OSError, *, follow: bool) -> SinkError:
-    if error.errno == errno.ENOENT:
-        check_directory(directory_of(path), path)
-    if error.errno == errno.ELOOP and not follow:
-        return Permanent(f"{str(path)!r} is a symbolic link, which a path with fields does not follow")
-    return refusal(path, "cannot be opened", error.errno or errno.EIO)

@@ -61,6 +61,8 @@ class PathTemplate:
                 f"path {source!r} has a brace without its partner\nTry: '{{{{' or '}}}}' for the brace itself"
             ) from None
         template = cls(source, tuple(parsed))
+        if ".." in "".join(literal for literal, _ in template._after_first_field()).split("/"):
+            raise SpecError(f"path {source!r} leaves the directory that its fields are in: '..' comes after one")
         try:
             _ = template.base
         except RuntimeError as error:

@@ -5,51 +5,47 @@ A failed write leaves nothing behind, so the sink knows what every file holds, a
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent, Retryable, SinkError
-from streamfan.events import Start, Text, encode
+from streamfan.events import now
 from streamfan.hookspecs import hookimpl
 from streamfan.options import LaneOptions
-from streamfan.sink import Delivery, Sink, SinkOptions
-from streamfan.sinks.file.access import check_directory, check_file, create_directory
+from streamfan.sink import Delivery, Sink
+from streamfan.sinks.file.access import check_directory, check_file
 from streamfan.sinks.file.append import AppendFile
+from streamfan.sinks.file.atomic import AtomicFile, check_replaceable, part_of
+from streamfan.sinks.file.compress import Compressor
+from streamfan.sinks.file.entries import Entry, EventsEntry, TextEntry
+from streamfan.sinks.file.location import Location
+from streamfan.sinks.file.options import FileOptions
 from streamfan.sinks.file.paths import PathTemplate
+from streamfan.sinks.file.records import ResumedEvents
+from streamfan.sinks.file.resume import ResumedFile
+from streamfan.sinks.file.rotate import Rotation
+from streamfan.sinks.file.shared import SharedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
 
-    from streamfan.events import Chunk, End, Event, Gap, StreamInfo
+    from streamfan.events import Chunk, End, Gap, StreamInfo
 
-
-class FileOptions(SinkOptions):
-    """The options of `FileSink`."""
-
-    format: Literal["text", "jsonl"] = Field(
-        default="text", description="The text, overwriting the file; or its events, one per line, appended to the file."
-    )
-    token_ids: bool = Field(default=True, description="Put token ids into the events of format jsonl.")
-
-    @model_validator(mode="after")
-    def _token_ids_need_events(self) -> FileOptions:
-        if self.format == "text" and "token_ids" in self.model_fields_set:
-            raise ValueError("token_ids needs format jsonl: a text has no token ids")
-        return self
+# Seconds that a program waits at its end for files to be compressed, which are whole without it.
+_COMPRESSING = 2.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a stream is written to, and how much of it is there."""
+    """Where a stream is written to."""
 
     attempt: int
     path: Path
-    file: AppendFile
-    held: int = 0
+    entry: Entry
 
 
 class FileSink(Sink):
@@ -57,6 +53,7 @@ class FileSink(Sink):
 
     The target is a path, with `{stream}` (the stream's id) and `{date}` (the day it was opened, in UTC) as fields;
     directories with a field in their name are created, others must exist. New files are readable by their owner alone.
+    Symbolic links are followed in a path without fields, and refused where a field or what comes after it leads.
 
     Format text empties a file when its first stream opens, as `tee` does. Where the path does not name the stream, the
     later streams of the same sink follow in the same file, each on a new line, one after the other: the lane option
@@ -65,8 +62,19 @@ class FileSink(Sink):
     Format jsonl appends, also to what is there: any number of streams and programs at a time. A last line that a crash
     has left unfinished stays, and the next event begins on a new line: nothing that others wrote is ever removed.
 
-    Two sinks of one program share a file only if both append events to it; else the second fails. Where another program
-    writes to a text's file nothing can be saved, but the stream fails at its end.
+    The option `mode` asks for something else. Mode append is for text what it is for events, but for one program at a
+    time. With mode atomic a file has one stream, and its name at the end, when all of it is on the disk; what was not
+    given whole stays in `PATH.part` until the next run, and the log says so. Mode resume takes a text from its
+    beginning again: what the file has is compared, and the rest appended. Of events it takes the same attempt at a
+    stream again, as a replay sends it, and writes what the file does not have; half an event at its end is removed.
+
+    Files of events can be rotated: renamed between two events, by whoever writes next, so that a new one begins. A
+    stream may then begin in one file and end in another; in the order of their names they hold every event once.
+
+    Apart from programs that append events, nobody shares a file: the second to open it fails, and is told so.
+
+    Args:
+        clock: What time it is, for the age of files.
     """
 
     name = "file"
@@ -75,19 +83,27 @@ class FileSink(Sink):
     lane_defaults = LaneOptions(linger=0.05)
     options: FileOptions
 
-    def __init__(self, target: str | None = None, options: FileOptions | None = None) -> None:
+    def __init__(
+        self, target: str | None = None, options: FileOptions | None = None, *, clock: Callable[[], datetime] = now
+    ) -> None:
         super().__init__(target, options)
         self._jsonl = self.options.format == "jsonl"
-        # In a text nobody would see that something is missing.
-        self.accepts_gaps = self._jsonl
+        # In a text nobody would see that something is missing; and the other ways are about whole streams.
+        self.accepts_gaps = self._jsonl and self.options.way in {"append", "overwrite"}
         default = "streamfan-{stream}.jsonl" if self._jsonl else "streamfan-{stream}.txt"
         self._template = PathTemplate.parse(default if target is None else target)
+        self._atomic = self.options.way == "atomic"
         # Text has no marks in it that would tell the streams apart.
-        self._one_at_a_time = not self._jsonl and not self._template.per_stream
+        self._one_at_a_time = not self._template.per_stream and (self._atomic or not self._jsonl)
         if self._one_at_a_time:
             self.lane_defaults = LaneOptions(sequential=True).over(self.lane_defaults)
+        self._compressor = Compressor() if self.options.gzip else None
+        self._rotation = self._rotating(clock) if self.options.rotates else None
         self._files: dict[Path, AppendFile] = {}
         self._places: dict[str, _Place] = {}
+        # Whose an atomic file is, where the path does not say it.
+        self._owners: dict[Path, str] = {}
+        self._cut_short = False
 
     @property
     def label(self) -> str:
@@ -98,8 +114,12 @@ class FileSink(Sink):
         path = self._template.fixed
         if path is None:
             check_directory(self._template.base, Path(self._template.source))
-        else:
-            check_file(path, shared=self._jsonl)
+            return
+        location = self._location(path)
+        if self._atomic:
+            check_replaceable(location)
+            location = part_of(location)
+        check_file(location.path, shared=self.options.shared, reads=self.options.way in {"append", "resume"})
 
     def open(self, stream: StreamInfo) -> int:
         place = self._places.get(stream.id)
@@ -108,32 +128,26 @@ class FileSink(Sink):
             place = None
         if place is None:
             self._begin(stream)
-        return self._place(stream).held
+        return self._place(stream).entry.held
 
     def write(self, chunk: Chunk) -> None:
-        place = self._place(chunk.stream)
-        if self._jsonl:
-            _append_event(place.file, Text.of(chunk, token_ids=self.options.token_ids))
-        else:
-            place.file.append(chunk.data, own_line=place.held == 0)
-        place.held = chunk.end
+        self._place(chunk.stream).entry.write(chunk)
 
     def gap(self, gap: Gap) -> None:
         place = self._places.get(gap.stream)
         if place is None or place.attempt != gap.attempt:
             raise Permanent(f"attempt {gap.attempt} at stream {gap.stream!r} was followed by another one")
-        _append_event(place.file, gap)
-        place.held = gap.end
+        place.entry.leave_out(gap)
 
     def close(self, stream: StreamInfo, end: End) -> None:
         place = self._places.get(stream.id)
         if place is None or place.attempt != stream.attempt:
             return
         try:
-            if self._jsonl:
-                _append_event(place.file, end if self.options.token_ids else replace(end, token_ids=()))
-            elif end.complete:
-                place.file.check_alone()
+            place.entry.finish(end)
+            if end.complete:
+                place.entry.file.check_alone()
+            self._settle(place.entry.file, end)
         except Retryable:
             # The lane comes back, so the file stays.
             raise
@@ -146,8 +160,13 @@ class FileSink(Sink):
         self._places.clear()
         # Each is closed, also when closing another one says that it is incomplete.
         with ExitStack() as each:
+            if self._compressor is not None:
+                each.callback(self._compressor.stop, _COMPRESSING)
             while self._files:
-                each.callback(self._files.popitem()[1].close)
+                _, file = self._files.popitem()
+                each.callback(file.close)
+                if isinstance(file, ResumedFile) and not (self._template.per_stream or self._cut_short):
+                    each.callback(file.check_end)
 
     def _place(self, stream: StreamInfo) -> _Place:
         place = self._places.get(stream.id)
@@ -157,40 +176,81 @@ class FileSink(Sink):
 
     def _begin(self, stream: StreamInfo) -> None:
         path = self._template.path(stream)
-        if self._one_at_a_time and any(place.path == path for place in self._places.values()):
+        self._check_free(path, stream.id)
+        file = self._file(path)
+        try:
+            entry = self._entry(file, stream)
+            entry.begin(stream)
+        except SinkError:
+            self._let_go(path)
+            raise
+        self._places[stream.id] = _Place(stream.attempt, path, entry)
+
+    def _check_free(self, path: Path, id: str) -> None:
+        if not self._one_at_a_time:
+            return
+        if any(place.path == path for place in self._places.values()):
             raise Permanent(
                 f"{str(path)!r} is being written by another stream\n"
                 "Try: {stream} in the path, the option format=jsonl, or the lane option sequential=true"
             )
-        place = _Place(stream.attempt, path, self._file(path))
-        try:
-            if self._jsonl:
-                _append_event(place.file, Start.of(stream))
-        except SinkError:
-            self._let_go(path)
-            raise
-        self._places[stream.id] = place
+        if self._atomic and self._owners.setdefault(path, id) != id:
+            raise Permanent(
+                f"{str(path)!r} has another stream, which this one would replace\n"
+                "Try: {stream} in the path, or another mode than atomic"
+            )
 
     def _file(self, path: Path) -> AppendFile:
         if path not in self._files:
-            if self._template.nested:
-                create_directory(path.parent)
-            self._files[path] = AppendFile(
-                path, empty=not self._jsonl, shared=self._jsonl, follow=self._template.fixed is not None
-            )
+            self._files[path] = self._opened(self._location(path))
         return self._files[path]
+
+    def _opened(self, location: Location) -> AppendFile:
+        permissions, fsync = int(self.options.permissions, 8), self.options.fsync
+        if self._atomic:
+            return AtomicFile(location, permissions=permissions, fsync=fsync)
+        if self.options.way == "resume":
+            kind = ResumedEvents if self._jsonl else ResumedFile
+            return kind(location, permissions=permissions, fsync=fsync)
+        if self.options.shared:
+            return SharedFile(location, permissions=permissions, fsync=fsync, rotation=self._rotation)
+        return AppendFile(location, empty=self.options.way == "overwrite", permissions=permissions, fsync=fsync)
+
+    def _location(self, path: Path) -> Location:
+        if self._template.fixed is None:
+            return Location(path, self._template.base)
+        # Of what is replaced or renamed, the link stays.
+        moved = (self._atomic or self.options.rotates) and path.is_symlink()
+        return Location(Path(os.path.realpath(path)) if moved else path)
+
+    def _entry(self, file: AppendFile, stream: StreamInfo) -> Entry:
+        if not self._jsonl:
+            return TextEntry(file)
+        recorded = file.recorded(stream) if isinstance(file, ResumedEvents) else None
+        return EventsEntry(file, token_ids=self.options.token_ids, recorded=recorded)
+
+    def _rotating(self, clock: Callable[[], datetime]) -> Rotation:
+        return Rotation(self.options.rotate_bytes, self.options.rotate_age, self._compressor, clock)
+
+    def _settle(self, file: AppendFile, end: End) -> None:
+        """Do what is due when a stream's last byte was written."""
+        whole = end.complete and end.finish_reason in {"stop", "length"}
+        self._cut_short = self._cut_short or not whole
+        if isinstance(file, AtomicFile):
+            if end.complete:
+                file.publish()
+        elif self.options.fsync != "never":
+            file.sync()
+        if isinstance(file, ResumedFile) and self._template.per_stream and whole:
+            file.check_end()
 
     def _leave(self, id: str) -> None:
         self._let_go(self._places.pop(id).path)
 
     def _let_go(self, path: Path) -> None:
         # Any other file stays open: a later stream goes on in it, and a pipe's reader must not see an end between two.
-        if self._template.per_stream:
+        if self._template.per_stream or self._atomic:
             self._files.pop(path).close()
-
-
-def _append_event(file: AppendFile, event: Event) -> None:
-    file.append(encode(event) + b"\n", own_line=True)
 
 
 @hookimpl

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent, Retryable
 from streamfan.events import Text
-from streamfan.redis.connection import Refused
+from streamfan.redis.entries import held
+from streamfan.redis.errors import Refused
 from streamfan.redis.names import Names, index
-from streamfan.sinks.redis.log import held
 from streamfan.sinks.redis.producer import Producer
 from streamfan.sinks.redis.replicas import Replicas
 from streamfan.sinks.redis.requests import Requests
@@ -148,5 +148,5 @@ class Kept:
         ]
         if announced:
             # Whoever hears of it finds it in the index.
-            commands.append((connection.publish, key, stream.id))
+            commands.append((connection.publish, key, f"{stream.id} {stream.attempt}"))
         connection.pipeline(*commands)

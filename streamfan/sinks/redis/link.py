@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from streamfan import embedded
 from streamfan.redis.address import Address
-from streamfan.redis.connection import Connection, NotRedis, Unreachable
+from streamfan.redis.connection import Connection
+from streamfan.redis.errors import NotRedis, Unreachable
 from streamfan.redis.servers import Servers
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import Permanent, Retryable
 from streamfan.events import End, Start, Text, decode, encode
-from streamfan.redis.connection import Refused
+from streamfan.redis.entries import field
+from streamfan.redis.errors import Refused
 from streamfan.redis.names import EntryId
-from streamfan.sinks.redis.owner import NOT_LATER, field
+from streamfan.sinks.redis.owner import NOT_LATER
 from streamfan.sinks.redis.presence import milliseconds
 
 if TYPE_CHECKING:
@@ -149,8 +150,3 @@ class Log:
         for id, fields in entries:
             return EntryId.parse(id), decode(field(fields, b"event"))
         return None
-
-
-def held(last: Event) -> int:
-    """How many bytes of the text a log holds that ends with `last`."""
-    return last.end if isinstance(last, Text) else last.offset if isinstance(last, End) else 0

@@ -6,12 +6,11 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from streamfan.errors import Permanent
-from streamfan.redis.connection import Refused
+from streamfan.redis.entries import field
+from streamfan.redis.errors import Refused
 from streamfan.redis.names import EntryId
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from streamfan.events import StreamInfo
     from streamfan.redis.connection import Connection
     from streamfan.redis.names import Names
@@ -85,8 +84,3 @@ class Claim:
         for id, fields in entries:
             return Owner(EntryId.parse(id).attempt, field(fields, b"writer").decode())
         return None
-
-
-def field(fields: Sequence[bytes], name: bytes) -> bytes:
-    """The field called `name` of an entry, whose fields alternate with their values; empty if there is none."""
-    return dict(zip(fields[::2], fields[1::2], strict=True)).get(name, b"")

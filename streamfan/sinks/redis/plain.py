@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent
 from streamfan.events import Start, Text, encode
-from streamfan.redis.connection import Unreachable
+from streamfan.redis.errors import Unreachable
 from streamfan.redis.names import Names
 
 if TYPE_CHECKING:

@@ -1,12 +1,13 @@
 """What a receiver's answer means for the text that was sent to it.
 
-Sources: the Standard Webhooks specification, version 1.0.0; RFC 9110, section 10.2.3, for `Retry-After`.
+Sources: the Standard Webhooks specification, version 1.0.0; RFC 9110, section 10.2.3, for `Retry-After`. The answer 409
+with `Streamfan-Offset` is streamfan's own, see docs/webhook.md.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -16,18 +17,33 @@ from streamfan.errors import Permanent, Retryable
 from streamfan.events import now
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _SHOWN = 200
 _DIGITS = re.compile(r"\d{1,9}", re.ASCII)
+_OFFSET = re.compile(r"\d{1,18}", re.ASCII)
+# What is shorter is no secret, and would be found in the middle of words.
+_SHORTEST_SECRET = 6
 
 LONGEST_WAIT = 3600.0
-"""Seconds that a receiver can ask for at most; a lane gives a stream up sooner."""
+"""Seconds that a receiver can ask for at most; a lane waits no longer than until its last try."""
 
 
 class Gone(Permanent):
     """The receiver wants nothing more, of any stream."""
+
+
+class Moved(Retryable):
+    """The receiver has said how much it holds, and wants the text from there.
+
+    Args:
+        held: UTF-8 bytes of this attempt, by its own account.
+    """
+
+    def __init__(self, message: str, *, held: int) -> None:
+        super().__init__(message)
+        self.held = held
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,16 @@ class Answer:
         # repr: what a stranger sends must not reach a terminal as it is.
         return f"{self.status} {_phrase(self.status)}".rstrip() + (f": {said!r}" if said else "")
 
+    def without(self, secrets: Iterable[str]) -> Answer:
+        """The same, where the receiver has not repeated any of `secrets`."""
+        excerpt, headers = self.excerpt, dict(self.headers)
+        # The longest first: one may be the beginning of another.
+        for secret in sorted(secrets, key=len, reverse=True):
+            if len(secret) >= _SHORTEST_SECRET:
+                excerpt = excerpt.replace(secret.encode(), b"***")
+                headers = {name: value.replace(secret, "***") for name, value in headers.items()}
+        return replace(self, excerpt=excerpt, headers=headers)
+
 
 def judge(answer: Answer, receiver: str) -> None:
     """Return if the receiver has taken what was sent.
@@ -58,6 +84,7 @@ def judge(answer: Answer, receiver: str) -> None:
 
     Raises:
         Retryable: It may take the same later.
+        Moved: It answered 409, with how much it holds.
         Gone: It answered 410.
         Permanent: It will not take this, or is not where the URL says.
     """
@@ -65,7 +92,9 @@ def judge(answer: Answer, receiver: str) -> None:
     if 200 <= status < 300:
         return
     if status in _PASSING or (500 <= status < 600 and status != HTTPStatus.NOT_IMPLEMENTED):
-        raise Retryable(what, after=wait_asked_for(answer.headers.get("retry-after")))
+        raise Retryable(what, after=wait_asked_for(answer.headers))
+    if status == HTTPStatus.CONFLICT and (offset := answer.headers.get("streamfan-offset")) is not None:
+        raise _moved(offset.strip(), what)
     if status == HTTPStatus.GONE:
         raise Gone(f"{what}; nothing more is sent there")
     if 300 <= status < 400:
@@ -73,30 +102,42 @@ def judge(answer: Answer, receiver: str) -> None:
     raise Permanent(what)
 
 
+def _moved(offset: str, what: str) -> Moved | Permanent:
+    said = f"{what}, with Streamfan-Offset: {offset[:_SHOWN]!r}"
+    if not _OFFSET.fullmatch(offset):
+        return Permanent(f"{said}, which is no number of bytes")
+    return Moved(said, held=int(offset))
+
+
 def _towards(answer: Answer) -> str:
     location, _, _ = answer.headers.get("location", "").partition("?")
     return f", towards {location[:_SHOWN]!r}" if location else ""
 
 
-def wait_asked_for(retry_after: str | None) -> float | None:
-    """The seconds that a `Retry-After` header asks for; None if it does not say, or names the past.
+def wait_asked_for(headers: Mapping[str, str]) -> float | None:
+    """The seconds that `Retry-After` asks for, a number or a date; None if it does not say, or names the past.
+
+    A date is compared with the answer's own `Date`, where there is one: the receiver's clock may be wrong, or ours.
 
     Args:
-        retry_after: A number of seconds, or a date.
+        headers: Those of the answer, by lower-case name.
     """
-    text = (retry_after or "").strip()
+    text = headers.get("retry-after", "").strip()
     if _DIGITS.fullmatch(text):
         return min(float(text), LONGEST_WAIT)
+    until = _date(text)
+    if until is None:
+        return None
+    left = (until - (_date(headers.get("date", "")) or now())).total_seconds()
+    return min(left, LONGEST_WAIT) if left > 0 else None
+
+
+def _date(text: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    left = (_aware(date) - now()).total_seconds()
-    return min(left, LONGEST_WAIT) if left > 0 else None
-
-
-def _aware(date: datetime) -> datetime:
-    # A date that says -0000 comes back naive, and is in UTC all the same.
+    # One that says -0000 comes back naive, and is in UTC all the same.
     return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 

@@ -1,80 +1,38 @@
 """The sink that posts each event of a stream to a URL, signed as Standard Webhooks says when a secret is given.
 
 A request that is repeated has the same id and the same bytes, whatever became of the first, so a receiver that
-remembers ids, or reads by offset, takes every piece of text once.
+remembers ids, or reads by offset, takes every piece of text once. One that answers how much it holds decides where
+the text goes on.
 
 Source: the Standard Webhooks specification, version 1.0.0, https://www.standardwebhooks.com
 """
 
 from __future__ import annotations
 
-import base64
-from collections import OrderedDict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import parse_qsl
 
-from pydantic import Field, SecretStr, field_validator
 from pydantic_core import to_json
 
 from streamfan import __version__
 from streamfan.errors import MissingExtra, Permanent
 from streamfan.events import Start, Text, encode, now
 from streamfan.hookspecs import hookimpl
-from streamfan.options import LaneOptions, Seconds, Secret
+from streamfan.options import LaneOptions
 from streamfan.sink import Delivery, Sink, SinkOptions
-from streamfan.sinks.webhook.answers import Gone, judge
-from streamfan.sinks.webhook.urls import parse, shown
+from streamfan.sinks.webhook.answers import Gone, Moved, judge
+from streamfan.sinks.webhook.messages import Message, Streams, message_id
+from streamfan.sinks.webhook.options import WebhookOptions
+from streamfan.sinks.webhook.urls import parse, refused, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from standardwebhooks import Webhook
-
-    from streamfan.events import Chunk, End, Event, StreamInfo
+    from streamfan.events import Chunk, End, StreamInfo
     from streamfan.sinks.webhook.endpoint import Endpoint
+    from streamfan.sinks.webhook.signing import Signer
 
 _ENVELOPE = 256
 """More than the longest text event takes beside its text and token ids."""
-
-_REMEMBERED = 4096
-"""How many streams at most are remembered. A lane that gives a stream up does not say so, and the one that was quiet
-longest is forgotten; if it does come back, its start event is sent again under the same id."""
-
-
-class WebhookOptions(SinkOptions):
-    """The options of the webhook sink."""
-
-    secret: Secret | None = Field(
-        None, description="Sign every request with this key: whsec_ and the base64 of 24 to 64 random bytes."
-    )
-    timeout: Annotated[Seconds, Field(gt=0)] = Field(
-        10.0, description="How long one request may take, from connecting to the end of the answer."
-    )
-    token_ids: bool = Field(False, description="Send the token ids too.")
-
-    @field_validator("secret")
-    @classmethod
-    def _be_a_key(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and not _is_key(secret.get_secret_value()):
-            raise ValueError("not a signing secret, expected whsec_ and the base64 of 24 to 64 random bytes")
-        return secret
-
-
-def _is_key(secret: str) -> bool:
-    # Stricter than the library that signs: it skips over what is no base64, and would sign with what is left.
-    prefix, _, key = secret.partition("_")
-    try:
-        return prefix == "whsec" and 24 <= len(base64.b64decode(key + "=" * (-len(key) % 4), validate=True)) <= 64
-    except ValueError:
-        return False
-
-
-@dataclass(frozen=True, slots=True)
-class _Message:
-    """What is sent, and sent again; the id tells a receiver that it is the same."""
-
-    id: str
-    body: bytes
 
 
 class WebhookSink(Sink):
@@ -91,11 +49,12 @@ class WebhookSink(Sink):
     def __init__(self, target: str | None = None, options: WebhookOptions | None = None) -> None:
         super().__init__(target, options)
         self._url = parse(target)
+        if self._url.scheme == "http" and (self.options.ca_file or self.options.client_cert):
+            raise refused("begins with http://, where no certificate is shown or asked for: ca_file, client_cert")
         self._endpoint: Endpoint | None = None
-        self._signer: Webhook | None = None
+        self._signer: Signer | None = None
         self._gone: str | None = None
-        # The streams whose start event has been taken, each with the message whose fate is unknown, if there is one.
-        self._streams: OrderedDict[tuple[str, int], _Message | None] = OrderedDict()
+        self._streams = Streams()
 
     @property
     def label(self) -> str:
@@ -110,19 +69,27 @@ class WebhookSink(Sink):
 
     def open(self, stream: StreamInfo) -> int | None:
         key = (stream.id, stream.attempt)
-        if key not in self._streams:
-            self._post(_Message(_id(key, "start"), encode(Start.of(stream))))
-            self._remember(key, None)
-        return None
+        if not self._streams.begun(key):
+            start = Start.of(stream)
+            try:
+                self._post(Message(message_id(start), encode(start)))
+            except Moved as moved:
+                self._streams.moved(key, moved.held)
+            else:
+                self._streams.begin(key)
+        return self._streams.held(key)
 
     def write(self, chunk: Chunk) -> None:
-        key = (chunk.stream.id, chunk.stream.attempt)
-        self._deliver(key, chunk.end, lambda: Text.of(chunk, token_ids=self.options.token_ids))
+        self._deliver(Text.of(chunk, token_ids=self.options.token_ids))
 
     def close(self, stream: StreamInfo, end: End) -> None:
-        key = (stream.id, stream.attempt)
-        self._deliver(key, "end", lambda: end if self.options.token_ids else replace(end, token_ids=()))
-        self._streams.pop(key, None)
+        try:
+            self._deliver(end if self.options.token_ids else replace(end, token_ids=()))
+        except Moved as moved:
+            if end.complete:
+                raise
+            raise Permanent(f"{moved}, and what it lacks has been given up") from None
+        self._streams.forget((stream.id, stream.attempt))
 
     def disconnect(self) -> None:
         if self._endpoint is not None:
@@ -132,42 +99,46 @@ class WebhookSink(Sink):
         """At least the bytes of the request's body; token ids, which are off by default, come on top."""
         return _ENVELOPE + len(to_json(text))
 
-    def _deliver(self, key: tuple[str, int], position: int | str, event: Callable[[], Event]) -> None:
-        message = self._streams.get(key)
-        if message is None or message.id != _id(key, position):
-            message = _Message(_id(key, position), encode(event()))
-        self._remember(key, message)
-        self._post(message)
-        self._remember(key, None)
+    def _deliver(self, event: Text | End) -> None:
+        key = (event.stream, event.attempt)
+        try:
+            self._post(self._streams.message(event))
+        except Moved as moved:
+            self._streams.moved(key, moved.held)
+            raise
+        self._streams.taken(key)
 
-    def _remember(self, key: tuple[str, int], message: _Message | None) -> None:
-        self._streams[key] = message
-        self._streams.move_to_end(key)
-        if len(self._streams) > _REMEMBERED:
-            self._streams.popitem(last=False)
-
-    def _post(self, message: _Message) -> None:
+    def _post(self, message: Message) -> None:
         assert self._endpoint is not None, "a lane connects before it opens"
         if self._gone is not None:
             raise Permanent(self._gone)
         answer = self._endpoint.post(message.body, self._headers(message))
         try:
-            judge(answer, self.label)
+            judge(answer.without(self._secrets), self.label)
         except Gone as error:
             self._gone = str(error)
             raise
 
-    def _headers(self, message: _Message) -> dict[str, str]:
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        """What is sent that nobody else is to see, for a receiver may repeat it in what it answers."""
+        query = self._url.query
+        token = self.options.bearer_token
+        values = (value for _, value in parse_qsl(query))
+        return (query, *values, *([token.get_secret_value()] if token else []), *self.options.own_headers.values())
+
+    def _headers(self, message: Message) -> dict[str, str]:
         # The time of this try, not of the event: receivers refuse what was signed more than five minutes ago.
         at = now()
         headers = {
+            **self.options.own_headers,
             "content-type": "application/json",
             "user-agent": f"streamfan/{__version__}",
             "webhook-id": message.id,
             "webhook-timestamp": str(int(at.timestamp())),
         }
         if self._signer is not None:
-            headers["webhook-signature"] = self._signer.sign(message.id, at, message.body.decode())
+            headers["webhook-signature"] = self._signer.sign(message, at)
         return headers
 
     def _make_endpoint(self) -> Endpoint:
@@ -175,22 +146,16 @@ class WebhookSink(Sink):
             from streamfan.sinks.webhook.endpoint import Endpoint
         except ModuleNotFoundError as error:
             raise MissingExtra("sink 'webhook'", "httpx2", "webhook") from error
-        return Endpoint(self._url.geturl(), shown=self.label, timeout=self.options.timeout)
+        return Endpoint(self._url.geturl(), shown=self.label, options=self.options)
 
-    def _make_signer(self) -> Webhook | None:
-        if self.options.secret is None:
+    def _make_signer(self) -> Signer | None:
+        if not self.options.secrets:
             return None
         try:
-            from standardwebhooks import Webhook
+            from streamfan.sinks.webhook.signing import Signer
         except ModuleNotFoundError as error:
             raise MissingExtra("sink 'webhook' with a secret", "standardwebhooks", "webhook") from error
-        return Webhook(self.options.secret.get_secret_value())
-
-
-def _id(key: tuple[str, int], position: int | str) -> str:
-    """The same for the same piece of text; without a dot, which separates the id from the rest where it is signed."""
-    stream, attempt = key
-    return f"{stream}_{attempt}_{position}"
+        return Signer(self.options.secrets)
 
 
 @hookimpl

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -9,6 +12,10 @@ from streamfan.errors import SpecError
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
+
+# What no server takes, and the client library refuses.
+_LONGEST = 16_384
+_DOTTED = re.compile(r"\d+\.\d+\.\d+\.\d+", re.ASCII)
 
 
 def parse(target: str | None) -> SplitResult:
@@ -43,6 +50,8 @@ def shown(url: SplitResult) -> str:
 def _problem(target: str, parts: SplitResult) -> str | None:
     if not target:
         return "is missing"
+    if len(target) > _LONGEST:
+        return f"is longer than {_LONGEST:,} characters"
     if any(character <= " " or character == "\x7f" for character in target):
         return "holds white space or control characters"
     if "@" in parts.netloc:
@@ -53,6 +62,23 @@ def _problem(target: str, parts: SplitResult) -> str | None:
         return "has no host"
     if "#" in target:
         return "has a fragment (#...), which is never sent: leave it out"
-    # Both raise ValueError, as urlsplit does: a port that is no port, a host that no name server knows the form of.
-    parts.hostname.encode("idna")
+    # All raise ValueError, as urlsplit does: bytes that are no text, a host that no name server knows the form of, a
+    # port that is none.
+    target.encode()
+    if "[" in parts.netloc:
+        IPv6Address(parts.hostname)
+    else:
+        _check_name(parts.hostname)
     return "has port 0" if parts.port == 0 else None
+
+
+def _check_name(host: str) -> None:
+    if _DOTTED.fullmatch(host):
+        IPv4Address(host)
+    host.encode("idna")
+    if not host.isascii():
+        with suppress(ModuleNotFoundError):  # a part of the client library, whose absence is told of at connect
+            import idna
+
+            # Stricter than the codec, and what is connected to.
+            idna.encode(host.lower())

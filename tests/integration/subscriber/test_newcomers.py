@@ -11,7 +11,8 @@ from streamfan import Fan, asubscribe, subscribe
 from streamfan.errors import ServerUnreachable, StreamFailed, UsageError, WireError
 from streamfan.events import Fault, Start, Text
 from tests.support.producer import Background, wait_for_listeners
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, commands
+from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
     from streamfan import Event, Subscription
@@ -115,6 +116,28 @@ def test_what_only_the_index_tells_of_is_read_too(server: RedisServer, produce: 
     subscription.close()
 
 
+def test_a_later_attempt_at_a_known_stream_is_read_whether_heard_of_or_found(
+    server: RedisServer, produce: Produce
+) -> None:
+    for name in ("heard", "found"):
+        produce(server.url, name, attempt=7).write("old")
+    server.client.config_resetstat()
+    subscription = subscribe(server.url)
+    reading = Background(lambda: [*islice(subscription, 2)])
+    wait_for_listeners(server.client, INDEX)
+    # It has found out what there was before.
+    wait_until(lambda: commands(server.client, "xrevrange") == 2)
+
+    # What keeps a log only, publishes nothing.
+    for name, options in (("heard", {}), ("found", {"mode": "log"})):
+        with produce(server.url, name, attempt=8, **options) as producer:
+            producer.write(f"new {name}")
+            producer.end()
+
+    assert sorted(reading.result()) == ["new found", "new heard"]
+    subscription.close()
+
+
 async def test_an_event_loop_reads_them_too(server: RedisServer, produce: Produce) -> None:
     async with asubscribe(server.url, events=True) as subscription:
         reading = Background(lambda: _produce_when_listened_to(server, produce))
@@ -161,6 +184,20 @@ def test_a_server_that_is_not_there_is_told_and_tried_again() -> None:
         next(subscription)
     subscription.close()
     server.stop()
+
+
+def test_a_server_that_is_not_there_yet_is_waited_for(produce: Produce) -> None:
+    server = RedisServer()
+    with subscribe(server.url, wait=20) as subscription:
+        reading = Background(lambda: next(subscription))
+        with pytest.raises(ServerUnreachable):
+            next(subscribe(server.url))
+
+        with server:
+            wait_for_listeners(server.client, INDEX)
+            produce(server.url).write("Hello")
+
+            assert reading.result() == "Hello"
 
 
 def test_nothing_can_be_stopped_before_a_stream_has_begun(server: RedisServer) -> None:

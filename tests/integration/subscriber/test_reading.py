@@ -69,7 +69,33 @@ def test_whoever_left_goes_on_from_the_offset_that_was_reached(server: RedisServ
     producer.end()
 
     assert read == TALE
-    assert read_all(subscribe(server.url, "s", offset=first.offset)) == "the end"
+    assert read_all(subscribe(server.url, "s", offset=first.offset, attempt=first.attempt)) == "the end"
+
+
+def test_whoever_goes_on_after_another_attempt_has_begun_is_told(server: RedisServer, produce: Produce) -> None:
+    produce(server.url, attempt=7).write("Once upon")
+    with subscribe(server.url, "s") as first:
+        next(first)
+    produce(server.url, attempt=8).write("It was a dark night")
+    second = subscribe(server.url, "s", offset=first.offset, attempt=first.attempt)
+
+    with pytest.raises(Restarted) as caught:
+        next(second)
+
+    assert (caught.value.attempt, caught.value.newer) == (7, 8)
+    assert next(second) == "It was a dark night"
+    assert (second.attempt, second.offset) == (8, 19)
+
+
+def test_an_attempt_is_waited_for_and_may_not_come(server: RedisServer, produce: Produce) -> None:
+    produce(server.url, attempt=7).write("Once upon")
+    reading = Background(lambda: next(subscribe(server.url, "s", attempt=8, wait=20)))
+
+    with pytest.raises(StreamNotFound, match="there is no attempt 8 at stream 's'"):
+        next(subscribe(server.url, "s", attempt=8))
+    produce(server.url, attempt=8).write("It was")
+
+    assert reading.result() == "It was"
 
 
 def test_an_offset_inside_a_character_is_an_error(server: RedisServer, produce: Produce) -> None:
@@ -92,7 +118,9 @@ def test_an_offset_after_the_end_is_of_another_text(server: RedisServer, produce
     ("stream", "how", "said"),
     [
         ("s", {"offset": -1}, "offset -1 is negative"),
+        ("s", {"attempt": -1}, "attempt -1 is negative"),
         (None, {"offset": 5}, "an offset belongs to one stream"),
+        (None, {"attempt": 5}, "an attempt belongs to one stream"),
         ("../s", {}, r"stream id '../s' is malformed"),
         ("", {}, r"stream id '' is malformed"),
         ("s", {"wait": -1}, "wait is -1, expected seconds"),

@@ -169,7 +169,7 @@ def test_receiver_that_goes_away_and_comes_back_gets_the_chunk(make: Make) -> No
 def test_only_streams_that_have_gone_quiet_are_forgotten(
     receiver: Receiver, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamfan.sinks.webhook.sink._REMEMBERED", 2)
+    monkeypatch.setattr("streamfan.sinks.webhook.messages._REMEMBERED", 2)
     sink, busy, quiet = make(), replace(STREAM, id="busy"), replace(STREAM, id="quiet")
     sink.open(busy)
     sink.open(quiet)
@@ -180,7 +180,7 @@ def test_only_streams_that_have_gone_quiet_are_forgotten(
     sink.open(quiet)
 
     ids = [posted.headers["webhook-id"] for posted in receiver.posted]
-    assert ids == ["busy_7_start", "quiet_7_start", "busy_7_4", "new_7_start", "quiet_7_start"]
+    assert ids == ["busy_7_start", "quiet_7_start", "busy_7_0-4", "new_7_start", "quiet_7_start"]
 
 
 # Refusals

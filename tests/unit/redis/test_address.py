@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from streamfan.errors import ConfigError
-from streamfan.redis.address import Address
+from streamfan.redis.address import Address, find
 from streamfan.sinks.redis import RedisOptions, RedisSink
 from tests.support.redis_sinks import QUOTED, SECRET
 
@@ -114,3 +114,23 @@ def test_option_that_redis_py_knows_is_taken(query: str) -> None:
 def test_option_that_no_server_can_count_to_is_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         RedisOptions.model_validate(options)
+
+
+@pytest.mark.parametrize(
+    ("url", "variable", "found"),
+    [
+        ("redis://here", "redis://there", "redis://here"),
+        (None, "redis://there", "redis://there ($REDIS_URL)"),
+        (None, "", "None"),
+        (None, None, "None"),
+    ],
+)
+def test_an_address_is_given_or_in_the_environment_or_there_is_none(
+    url: str | None, variable: str | None, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if variable is None:
+        monkeypatch.delenv("REDIS_URL", raising=False)
+    else:
+        monkeypatch.setenv("REDIS_URL", variable)
+
+    assert str(find(url)) == found

@@ -1,27 +1,27 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
-from pydantic import ValidationError
 
 from streamfan.errors import Permanent, Retryable, SpecError
+from streamfan.events import Text
 from streamfan.options import LaneOptions
 from streamfan.sink import Delivery
 from streamfan.sinks import file
 from streamfan.sinks.file import FileOptions, FileSink
 from tests.support.deliveries import chunks, deliver, ending
-from tests.support.files import JSONL, connected, mode_of, names, text_of, written
+from tests.support.files import JSONL, connected, events_of, mode_of, names, text_of, written
 from tests.support.limits import free_descriptors, unprivileged
 from tests.support.streams import info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from streamfan.sinks.file.options import Mode
 
 pytestmark = pytest.mark.usefixtures("directory")
 
@@ -34,15 +34,6 @@ def test_module_offers_its_sink() -> None:
 
     assert (sink.name, sink.delivery) == ("file", Delivery.EXACTLY_ONCE)
     assert sink.lane_defaults == LaneOptions(linger=0.05)
-
-
-def test_every_option_is_described() -> None:
-    assert all(field.description for field in FileOptions.model_fields.values())
-
-
-def test_token_ids_are_refused_where_there_are_none() -> None:
-    with pytest.raises(ValidationError, match="token_ids needs format jsonl"):
-        FileOptions(token_ids=False)
 
 
 # The path
@@ -88,6 +79,33 @@ def test_symbolic_link_is_not_followed_where_the_stream_gives_the_name(directory
         deliver(connected("{stream}.txt"), "text", stream=info("s1"))
 
     assert precious.read_text() == "precious"
+
+
+def test_symbolic_link_is_not_followed_where_the_stream_names_a_directory(directory: Path) -> None:
+    (directory / "elsewhere").mkdir()
+    Path("out").mkdir()
+    Path("out/s1").symlink_to(directory / "elsewhere")
+
+    with pytest.raises(Permanent, match="'out/s1' is a symbolic link, which is not followed here"):
+        deliver(connected("out/{stream}/a.txt"), "text", stream=info("s1"))
+
+    assert list((directory / "elsewhere").iterdir()) == []
+
+
+def test_symbolic_link_is_followed_to_the_directory_that_was_given(directory: Path) -> None:
+    (directory / "disk").mkdir()
+    Path("out").symlink_to("disk")
+
+    deliver(connected("out/{stream}/a.txt"), "text", stream=info("s1"))
+
+    assert text_of("disk/s1/a.txt") == "text"
+
+
+def test_file_in_the_way_of_a_directory_is_named() -> None:
+    Path("s1").touch()
+
+    with pytest.raises(Permanent, match=r"'s1/a\.txt' cannot be opened: Not a directory"):
+        deliver(connected("{stream}/a.txt"), "text", stream=info("s1"))
 
 
 # What cannot be opened, said at the start
@@ -186,6 +204,25 @@ def test_text_overwrites() -> None:
     assert text_of(written("a.txt", "new")) == "new"
 
 
+def test_appended_text_follows_on_a_line_of_its_own() -> None:
+    options = FileOptions(mode="append")
+    Path("a.txt").write_text("an unfinished line")
+
+    written("a.txt", "first", options=options)
+    written("a.txt", "second", options=options)
+
+    assert text_of("a.txt") == "an unfinished line\nfirst\nsecond"
+
+
+def test_events_can_overwrite() -> None:
+    options = FileOptions(format="jsonl", mode="overwrite")
+    written("a.jsonl", "first", options=options)
+
+    written("a.jsonl", "second", options=options)
+
+    assert [event.text for event in events_of("a.jsonl") if isinstance(event, Text)] == ["second"]
+
+
 def test_file_is_emptied_when_the_stream_opens_and_not_before() -> None:
     Path("a.txt").write_text("old")
     sink = connected("a.txt")
@@ -271,25 +308,6 @@ def test_sinks_share_a_device() -> None:
         sink.disconnect()
 
 
-def test_forked_child_may_write_what_its_parent_had_open() -> None:
-    program = """
-import os, sys
-from streamfan.sinks.file import FileSink
-from tests.support.streams import info
-
-FileSink("a.txt").open(info())
-child = os.fork()
-if child == 0:
-    FileSink("a.txt").open(info())
-    os._exit(0)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-"""
-    root = Path(__file__).parents[3]
-    done = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(root)}, timeout=30, check=False)
-
-    assert done.returncode == 0
-
-
 def test_streams_with_files_of_their_own_are_written_at_a_time() -> None:
     sink = connected("{stream}.txt")
     pairs = list(zip(chunks(info("a"), "1", "2"), chunks(info("b"), "x", "y"), strict=True))
@@ -355,6 +373,18 @@ def test_new_file_is_readable_by_its_owner_alone(options: FileOptions) -> None:
         os.umask(before)
 
     assert mode_of(path) == 0o600
+
+
+@pytest.mark.parametrize("mode", [None, "append", "atomic", "resume"])
+@pytest.mark.parametrize("mask", [0, 0o077])
+def test_new_file_has_the_permissions_that_were_asked_for(mode: Mode | None, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        path = written("a.txt", "text", options=FileOptions(permissions="0640", mode=mode))
+    finally:
+        os.umask(before)
+
+    assert mode_of(path) == 0o640
 
 
 def test_existing_file_keeps_its_permissions() -> None:

@@ -125,6 +125,51 @@ def test_end_event_is_tried_again_while_the_disk_is_full(monkeypatch: pytest.Mon
     assert events_of("s.jsonl") == [Start.of(stream), end]
 
 
+def refusing(code: int) -> Write:
+    def write(descriptor: int, data: memoryview) -> int:
+        raise OSError(code, os.strerror(code))
+
+    return write
+
+
+MODES = [FileOptions(mode=mode) for mode in ("overwrite", "append", "atomic", "resume")]
+
+
+@pytest.mark.parametrize("options", [*MODES, JSONL])
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (errno.EINTR, Retryable),
+        (errno.EAGAIN, Retryable),
+        (errno.ENOSPC, Retryable),
+        (errno.EDQUOT, Retryable),
+        (errno.EIO, Permanent),
+        (errno.EROFS, Permanent),
+        (errno.ESTALE, Permanent),
+    ],
+)
+def test_piece_that_was_interrupted_half_way_is_written_once(
+    options: FileOptions, code: int, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = connected("a.out", options)
+    first, second = chunks(info(), "first ", "second")
+    sink.open(first.stream)
+    sink.write(first)
+    disk_writes(monkeypatch, half_of_it, refusing(code))
+
+    with pytest.raises(error, match="cannot be written to"):
+        sink.write(second)
+    held = sink.open(first.stream)
+    sink.write(second)
+    sink.close(first.stream, ending(first.stream, "first second"))
+
+    assert held == len("first ")
+    if options == JSONL:
+        assert [event.text for event in events_of("a.out") if isinstance(event, Text)] == ["first ", "second"]
+    else:
+        assert text_of("a.out") == "first second"
+
+
 def test_lines_of_other_programs_are_never_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     sink = connected("a.jsonl", JSONL)
     first, second = chunks(info(), "first", "second")

@@ -61,6 +61,8 @@ def test_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", "does not name a file"),
         ("out/", "does not name a file"),
         ("a\0b", "does not name a file"),
+        ("out/{stream}/../a", "leaves the directory"),
+        ("out/{stream}/..", "leaves the directory"),
         ("~nobody-of-this-name/{stream}", "home"),
     ],
 )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from streamfan.errors import ServerUnreachable
-from streamfan.subscriber.arrivals import Arrivals
+import pytest
 
-Given = list[str | BaseException]
+from streamfan.errors import ServerUnreachable
+from streamfan.subscriber.arrivals import Arrival, Arrivals
+
+A, B, C = (Arrival(name, 7) for name in "abc")
+LATER = Arrival("a", 8)
+
+Given = list[Arrival | BaseException]
 
 
 def arrivals() -> tuple[Arrivals, Given]:
@@ -16,65 +21,98 @@ def arrivals() -> tuple[Arrivals, Given]:
 def test_what_is_there_at_first_is_old() -> None:
     made, given = arrivals()
 
-    made.list(["a", "b"])
-    made.list(["a", "b", "c"])
+    made.list([A, B])
+    made.list([A, B, C])
 
-    assert given == ["c"]
+    assert given == [C]
 
 
 def test_what_is_announced_is_given_once_also_when_it_is_listed_later() -> None:
     made, given = arrivals()
 
     made.list([])
-    made.announce("a")
-    made.announce("a")
-    made.list(["a", "b"])
+    made.announce(A)
+    made.announce(A)
+    made.list([A, B])
 
-    assert given == ["a", "b"]
+    assert given == [A, B]
 
 
 def test_what_is_announced_before_the_first_list_is_new() -> None:
     made, given = arrivals()
 
-    made.announce("a")
-    made.list(["a", "b"])
+    made.announce(A)
+    made.list([A, B])
 
-    assert given == ["a"]
+    assert given == [A]
 
 
 def test_an_old_stream_that_is_announced_has_begun_again() -> None:
     made, given = arrivals()
 
-    made.list(["a"])
-    made.announce("a")
-    made.list(["a"])
+    made.list([A])
+    made.announce(A)
+    made.list([A])
 
-    assert given == ["a"]
+    assert given == [A]
 
 
 def test_an_old_stream_that_was_forgotten_and_comes_back_is_new() -> None:
     made, given = arrivals()
 
-    made.list(["a"])
+    made.list([A])
     made.list([])
-    made.list(["a"])
+    made.list([A])
 
-    assert given == ["a"]
+    assert given == [A]
 
 
-def test_what_no_stream_may_be_called_is_ignored() -> None:
+def test_a_later_attempt_is_new_announced_or_listed() -> None:
+    made, given = arrivals()
+
+    made.list([A, B])
+    made.announce(Arrival("b", 8))
+    made.announce(Arrival("b", 8))
+    made.list([LATER, Arrival("b", 8)])
+    made.announce(LATER)
+
+    assert given == [Arrival("b", 8), LATER]
+
+
+def test_an_earlier_attempt_than_the_one_that_was_given_is_not() -> None:
     made, given = arrivals()
 
     made.list([])
-    made.announce("../../etc/passwd")
-    made.list(["", "a b", "x" * 65, "\ufffd"])
+    made.announce(LATER)
+    made.announce(A)
+    made.list([A])
 
-    assert given == []
+    assert given == [LATER]
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (b"a 7", A),
+        (b"a", Arrival("a")),
+        (b"../../etc/passwd 7", None),
+        (b"", None),
+        (b" 7", None),
+        (b"a b 7", None),
+        (b"a -7", None),
+        (b"a \xc2\xb2", None),
+        (b"x" * 65, None),
+        (b"a " + b"9" * 5000, None),
+        (b"\xff", None),
+    ],
+)
+def test_what_a_channel_says_is_a_stream_and_its_attempt_or_nothing(said: bytes, meant: Arrival | None) -> None:
+    assert Arrival.parse(said) == meant
 
 
 def test_a_stream_that_comes_back_at_its_end_is_not_given_again() -> None:
     made, given = arrivals()
-    names = [f"s{number}" for number in range(10_000)]
+    names = [Arrival(f"s{number}", 7) for number in range(10_000)]
 
     made.list([])
     for name in names:
@@ -88,7 +126,7 @@ def test_not_every_stream_is_remembered_for_ever() -> None:
     made, given = arrivals()
 
     for number in range(100_000):
-        made.announce(f"s{number}")
+        made.announce(Arrival(f"s{number}", 7))
 
     assert len(given) == 100_000
     assert len(made._given) < 70_000
@@ -96,10 +134,14 @@ def test_not_every_stream_is_remembered_for_ever() -> None:
 
 def test_an_error_is_given_after_what_was_found() -> None:
     made, given = arrivals()
-    error = ServerUnreachable()
+    error = ServerUnreachable("away")
 
     made.list([])
-    made.announce("a")
+    made.announce(A)
     made.fail(error)
 
-    assert given == ["a", error]
+    first, told = given
+    assert first == A
+    assert repr(told) == repr(error)
+    # Others are told the same, and each raises it in its own thread.
+    assert told is not error

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamfan.redis.address import Address
-from streamfan.redis.connection import Unreachable
 from streamfan.redis.doorbell import Heard
+from streamfan.redis.errors import Unreachable
 from streamfan.subscriber import ears as module
 from streamfan.subscriber.ears import Ears
 
@@ -36,9 +36,13 @@ class ScriptedDoorbell:
     def ping(self) -> None:
         self.asked.append("ping")
 
+    @property
+    def buffered(self) -> bool:
+        return bool(self.coming)
+
     def messages(self) -> Iterator[Heard]:
-        coming, self.coming = self.coming, []
-        yield from coming
+        while self.coming:
+            yield self.coming.pop(0)
 
     def close(self) -> None:
         self.asked.append("close")
@@ -49,7 +53,7 @@ def doorbells(monkeypatch: pytest.MonkeyPatch) -> list[ScriptedDoorbell]:
     """The doorbells that were made."""
     made: list[ScriptedDoorbell] = []
 
-    def make(address: Address, *, sharded: bool) -> ScriptedDoorbell:
+    def make(address: Address, *, sharded: bool, timeout: float) -> ScriptedDoorbell:
         made.append(ScriptedDoorbell(address, sharded=sharded))
         return made[-1]
 
@@ -80,6 +84,26 @@ def test_what_comes_is_given_with_its_channel(doorbells: list[ScriptedDoorbell])
     doorbells[0].coming = [Heard("subscribed", "a", b""), Heard("message", "a", b"data")]
 
     assert list(ears.messages()) == [Heard("subscribed", "a", b""), Heard("message", "a", b"data")]
+
+
+def test_a_server_that_never_stops_does_not_keep_the_others_from_being_heard(
+    doorbells: list[ScriptedDoorbell], clock: list[float]
+) -> None:
+    ears = Ears()
+    ears.listen("a", HERE, sharded=False)
+    ears.listen("b", THERE, sharded=False)
+    doorbells[0].coming = [Heard("message", "a", b"data")] * 1000
+    doorbells[1].coming = [Heard("message", "b", b"data")]
+
+    heard = []
+    for message in ears.messages():
+        clock[0] += 0.001
+        heard.append(message.channel)
+
+    assert 1 <= heard.count("a") < 100
+    assert heard[-1] == "b"
+    assert ears.buffered
+    assert len(heard) + len(list(ears.messages())) + len(doorbells[0].coming) == 1001
 
 
 def test_what_was_never_listened_to_can_be_ignored(doorbells: list[ScriptedDoorbell]) -> None:

@@ -53,6 +53,14 @@ def test_who_takes_is_told_whether_somebody_waits_for_room() -> None:
     assert (unseen, seen, mailbox.take()[1]) == (False, (True, True), False)
 
 
+def test_text_counts_in_bytes() -> None:
+    mailbox = Mailbox(lambda: None)
+
+    mailbox.put(text(0, "狐" * 400_000))
+
+    assert mailbox.full
+
+
 def test_it_is_full_of_small_events_too() -> None:
     mailbox = Mailbox(lambda: None)
 

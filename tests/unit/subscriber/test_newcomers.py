@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,7 +120,8 @@ def test_after_what_may_go_on_the_same_stream_goes_on(
 ) -> None:
     hub.begin("a", "b")
     newcomers.take()
-    hub.say("a", error)
+    hub.say("a", text(0, "Hello"), error)
+    newcomers.take()
 
     with pytest.raises(type(error)):
         newcomers.take()
@@ -127,6 +129,51 @@ def test_after_what_may_go_on_the_same_stream_goes_on(
     hub.say("a", text(90, "later"))
 
     assert (newcomers.take(), newcomers.stream) == ("later", "a")
+
+
+def test_a_later_attempt_at_a_stream_that_was_read_is_read_too(hub: ScriptedHub, newcomers: Newcomers) -> None:
+    hub.begin("a", attempt=7)
+    newcomers.take()
+    hub.say("a", text(0, "Hello"), end("Hello"))
+    got = [newcomers.take(), newcomers.take()]
+
+    hub.begin("a", attempt=8)
+    got.append(newcomers.take())
+    hub.say("a", text(0, "Again", 8))
+
+    assert got == ["Hello", None, None]
+    assert (newcomers.take(), newcomers.attempt) == ("Again", 8)
+
+
+def test_a_later_attempt_that_was_read_after_a_restart_is_not_read_again(
+    hub: ScriptedHub, newcomers: Newcomers
+) -> None:
+    hub.begin("a", attempt=7)
+    newcomers.take()
+    hub.say("a", text(0, "Hello"))
+    newcomers.take()
+    hub.begin("a", attempt=8)
+    hub.readers["a"].found(8)
+    with pytest.raises(Restarted):
+        newcomers.take()
+    newcomers.begin()
+    hub.say("a", text(0, "Again", 8), end("Again", 8))
+
+    assert [newcomers.take(), newcomers.take()] == ["Again", None]
+    assert hub.readers == {}
+
+
+def test_an_attempt_of_which_nothing_was_seen_is_left_for_a_later_one_without_a_word(
+    hub: ScriptedHub, newcomers: Newcomers
+) -> None:
+    hub.begin("a", attempt=7)
+    newcomers.take()
+    hub.readers["a"].found(8)
+
+    nothing = newcomers.take()
+    hub.say("a", text(0, "Again", 8))
+
+    assert (nothing, newcomers.take(), newcomers.attempt) == (None, "Again", 8)
 
 
 def test_a_server_that_is_lost_is_told_after_the_streams_that_were_found(
@@ -164,6 +211,17 @@ def test_forgotten_it_waits_and_reads_no_more(hub: ScriptedHub) -> None:
     del newcomers
 
     assert (hub.attending, hub.readers) == ([], {})
+
+
+def test_a_child_is_refused(hub: ScriptedHub, newcomers: Newcomers, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.begin("a")
+    newcomers.take()
+    process = os.getpid()
+
+    monkeypatch.setattr(os, "getpid", lambda: process + 1)
+
+    with pytest.raises(UsageError, match="belongs to the parent process"):
+        newcomers.take()
 
 
 def test_what_is_stopped_is_the_stream_that_is_read(hub: ScriptedHub, newcomers: Newcomers) -> None:

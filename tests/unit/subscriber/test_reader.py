@@ -14,8 +14,8 @@ from tests.support.wire_events import ATTEMPT, STREAM, end, entry, page, start, 
 HELLO: list[Event] = [start(), text(0, "Hello")]
 
 
-def reader(offset: int = 0) -> Reader:
-    made = Reader(STREAM, offset, Mailbox(lambda: None))
+def reader(offset: int = 0, attempt: int = 0) -> Reader:
+    made = Reader(STREAM, offset, Mailbox(lambda: None), attempt)
     made.resume(0.0)
     return made
 
@@ -56,6 +56,36 @@ def test_it_reads_the_log_from_its_start_or_after_its_offset(offset: int, asked_
     made.found(ATTEMPT)
 
     assert made.next_id == asked_from
+
+
+def test_the_attempt_that_is_meant_is_read_from_the_offset() -> None:
+    made = reader(5, ATTEMPT)
+
+    made.found(ATTEMPT)
+
+    assert (made.phase, made.next_id) == (Phase.CATCHING_UP, "(7-5")
+
+
+def test_where_the_attempt_that_is_meant_is_over_the_later_one_is_told_and_read_from_its_start() -> None:
+    made = reader(5, 6)
+
+    made.found(ATTEMPT)
+    (told,) = taken(made)
+    made.resume(0.0)
+
+    assert isinstance(told, Restarted)
+    assert (told.attempt, told.newer) == (6, ATTEMPT)
+    assert (made.phase, made.next_id) == (Phase.CATCHING_UP, "7-0")
+
+
+def test_an_attempt_that_is_not_there_yet_is_sought() -> None:
+    made = reader(0, 8)
+
+    made.found(ATTEMPT)
+    first = made.phase
+    made.found(8)
+
+    assert (first, made.phase, made.next_id) == (Phase.SEEKING, Phase.CATCHING_UP, "8-0")
 
 
 def test_it_reads_page_after_page_and_then_the_channel() -> None:

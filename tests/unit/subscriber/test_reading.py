@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from streamfan.errors import HistoryTrimmed, ProducerLost, Restarted, StreamFailed
+from streamfan.errors import HistoryTrimmed, ProducerLost, Restarted, StreamFailed, UsageError
 from streamfan.events import Event, Fault
 from streamfan.subscriber.reading import Reading
 from tests.support.scripted_hub import WANTED
-from tests.support.wire_events import STREAM, end, start, text
+from tests.support.wire_events import STREAM, end, page, start, text
 
 if TYPE_CHECKING:
     from tests.support.scripted_hub import ScriptedHub
 
 
-def begun(*, events: bool = False, offset: int = 0) -> Reading:
-    reading = Reading(replace(WANTED, events=events), STREAM, offset, lambda: None)
+def begun(*, events: bool = False, offset: int = 0, attempt: int = 0) -> Reading:
+    reading = Reading(replace(WANTED, events=events), STREAM, offset, attempt, lambda: None)
     reading.begin()
     return reading
 
@@ -131,6 +132,19 @@ def test_only_a_full_mailbox_has_room_again(hub: ScriptedHub) -> None:
     assert (before, full, hub.rooms) == (0, True, 1)
 
 
+def test_a_child_whose_mailbox_is_locked_is_refused_and_does_not_wait(
+    hub: ScriptedHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = begun()
+    process = os.getpid()
+
+    # The thread that read was putting something into it when the process forked.
+    with reading._mailbox._lock:
+        monkeypatch.setattr(os, "getpid", lambda: process + 1)
+        with pytest.raises(UsageError, match="belongs to the parent process"):
+            reading.take()
+
+
 def test_what_was_read_before_is_counted(hub: ScriptedHub) -> None:
     reading = begun(offset=5)
     before = reading.offset
@@ -156,10 +170,32 @@ def test_a_request_to_stop_is_for_the_attempt_of_which_something_was_given(hub: 
 
 def test_after_a_restart_the_later_attempt_is_the_one(hub: ScriptedHub) -> None:
     reading = begun()
-    hub.say(STREAM, text(0, "Once"), Restarted(STREAM, 7, 8))
+    hub.readers[STREAM].found(7)
+    hub.say(STREAM, text(0, "Once"))
+    hub.readers[STREAM].found(8)
     reading.take()
 
     with pytest.raises(Restarted):
         reading.take()
 
     assert (reading.attempt, reading.offset) == (8, 0)
+
+
+def test_the_attempt_that_is_meant_is_the_one_that_is_stopped(hub: ScriptedHub) -> None:
+    reading = begun(offset=5, attempt=7)
+
+    reading.cancel("enough", "ann")
+
+    ((_, stop),) = hub.stops
+    assert (reading.attempt, stop.attempt) == (7, 7)
+
+
+def test_after_an_error_attempt_and_offset_are_of_the_same_place(hub: ScriptedHub) -> None:
+    reading = begun()
+    hub.readers[STREAM].found(7)
+    hub.readers[STREAM].take_page(page([text(90, "later")]), last=True)
+
+    with pytest.raises(HistoryTrimmed):
+        reading.take()
+
+    assert (reading.attempt, reading.offset) == (7, 90)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -13,7 +14,11 @@ from streamfan.redis.control import CancelRequest
 from streamfan.redis.lease import Control, Lease
 from streamfan.redis.names import Names
 from streamfan.subscriber.stopping import Stop, ask
+from tests.support.scripted_hub import WANTED
 from tests.support.wire_events import ATTEMPT, STREAM, end, entry, text
+
+if TYPE_CHECKING:
+    from streamfan.subscriber.reading import Wanted
 
 NAMES = Names("streamfan", STREAM)
 STOP = Stop(0, "seen enough", "ann", None)
@@ -55,6 +60,12 @@ def test_a_request_is_left_for_the_attempt_that_runs() -> None:
     ((command, key, data, unit, milliseconds),) = server.commands
     assert (command, key, unit, milliseconds) == ("SET", "streamfan:{s}:cancel", "PX", 3_600_000)
     assert CancelRequest.decode(data) == CancelRequest(attempt=ATTEMPT, reason="seen enough", by="ann")
+
+
+@pytest.mark.parametrize("holder", [Stop(0, "seen enough", "ann", "s3cr3t"), replace(WANTED, token="s3cr3t")])
+def test_what_holds_a_token_does_not_show_it(holder: Stop | Wanted) -> None:
+    assert holder.token == "s3cr3t"
+    assert "s3cr3t" not in repr(holder)
 
 
 def test_a_request_with_a_token_proves_it_and_does_not_tell_it() -> None:

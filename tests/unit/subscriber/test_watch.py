@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamfan.errors import ProducerLost, StreamNotFound
+from streamfan.errors import ProducerLost, ServerUnreachable, StreamNotFound
 from streamfan.events import Event
 from streamfan.redis.lease import Lease
 from streamfan.redis.names import EntryId, Names
@@ -154,7 +154,7 @@ def test_a_log_that_is_gone_without_its_producer_has_vanished(watch: Watch) -> N
 
     (error,) = taken(made)
     assert isinstance(error, StreamNotFound)
-    assert str(error) == "stream 's' has vanished after 5 bytes"
+    assert (str(error), error.stream) == ("stream 's' has vanished after 5 bytes", STREAM)
 
 
 def test_a_log_that_is_gone_while_its_producer_lives_is_waited_for(watch: Watch) -> None:
@@ -188,12 +188,53 @@ def test_what_is_no_news_puts_no_look_off(watch: Watch, event: Event) -> None:
     assert watch.look_at == 102.0
 
 
-def test_a_producer_that_does_not_publish_is_looked_at_much_more_often(watch: Watch) -> None:
+def test_a_log_whose_producer_does_not_publish_is_looked_into_more_often_and_slower_while_it_does_not_grow(
+    watch: Watch,
+) -> None:
+    made = reader(watch)
+    now = 200.0
+    pauses = []
+
+    watch.look(look(remaining=15, live=False), now=now, contact=0.0)
+    while watch.peeks:
+        pauses.append(round(watch.look_at - now, 3))
+        now = watch.look_at
+        watch.peek(LAST, now)
+    last = watch.look_at
+    watch.look(look(remaining=15, live=False), now=last, contact=0.0)
+    watch.peek(EntryId(ATTEMPT, 9), now=last)
+
+    assert pauses == [0.1, 0.2, 0.4, 0.8]
+    assert last == 202.0
+    assert (round(watch.look_at - last, 3), made.phase) == (0.1, Phase.CATCHING_UP)
+
+
+def test_who_joins_has_all_looked_at(watch: Watch) -> None:
+    reader(watch)
+    watch.look(look(remaining=15, live=False), now=200.0, contact=0.0)
+    before = watch.peeks
+
     reader(watch)
 
-    watch.look(look(remaining=15, live=False), now=200.0, contact=0.0)
+    assert (before, watch.peeks, watch.look_at) == (True, False, 0.0)
 
-    assert 200.0 < watch.look_at <= 200.2
+
+def test_a_reader_that_takes_nothing_does_not_have_a_lost_producer_looked_at_without_pause(watch: Watch) -> None:
+    made = reader(watch)
+    made.phase = Phase.PAUSED
+
+    watch.look(look(), now=1000.0, contact=0.0)
+
+    assert (watch.look_at, made.phase) == (1002.0, Phase.PAUSED)
+
+
+def test_what_is_read_before_a_loss_can_be_told_does_not_put_it_off_for_long(watch: Watch) -> None:
+    made = reader(watch)
+
+    watch.look(look(last=EntryId(ATTEMPT, 9)), now=1000.0, contact=0.0)
+
+    assert made.phase is Phase.CATCHING_UP
+    assert 1000.0 < watch.look_at <= 1000.2
 
 
 def test_only_those_whose_patience_is_over_are_told_that_there_is_no_stream(watch: Watch) -> None:
@@ -226,6 +267,17 @@ def test_a_reader_that_has_missed_something_needs_the_log(watch: Watch) -> None:
     reader(watch)
 
     assert watch.hear(text(9, "!"), now=100.0)
+
+
+def test_each_reader_raises_an_error_of_its_own(watch: Watch) -> None:
+    readers = [reader(watch), reader(watch)]
+    error = ServerUnreachable("away")
+
+    watch.fail(error)
+
+    first, second = (taken(made)[0] for made in readers)
+    assert [repr(told) for told in (first, second)] == [repr(error)] * 2
+    assert len({id(told) for told in (first, second, error)}) == 3
 
 
 def test_a_lost_connection_means_that_nothing_is_listened_to(watch: Watch) -> None:

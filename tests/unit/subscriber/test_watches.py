@@ -9,12 +9,14 @@ import pytest
 from streamfan.errors import ServerRefused, SinkError, StreamNotFound
 from streamfan.events import Event, encode
 from streamfan.redis.address import Address
-from streamfan.redis.connection import Refused, Unreachable
-from streamfan.redis.names import Names
+from streamfan.redis.errors import Refused, Unreachable
+from streamfan.redis.lease import Lease
+from streamfan.redis.names import EntryId, Names
+from streamfan.subscriber import watches as module
 from streamfan.subscriber.mailbox import Mailbox
 from streamfan.subscriber.reader import Phase, Reader
 from streamfan.subscriber.watches import Watches
-from tests.support.wire_events import STREAM, entry, start, taken, text
+from tests.support.wire_events import ATTEMPT, STREAM, entry, start, taken, text
 
 if TYPE_CHECKING:
     from streamfan.redis.servers import Servers
@@ -30,6 +32,7 @@ class ScriptedServer:
     Attributes:
         logs: What each log holds, or the error that asking for it meets.
         asked: Every command, in the batches in which they came.
+        lease: What every lease holds.
         listened: Channels that were asked for, and with "-" those that were left.
     """
 
@@ -39,6 +42,7 @@ class ScriptedServer:
         self.logs: dict[str, list[Event] | SinkError] = {}
         self.asked: list[tuple[tuple[Any, ...], ...]] = []
         self.listened: list[str] = []
+        self.lease: bytes | None = None
 
     def home(self, key: str) -> Address:
         return HERE
@@ -56,14 +60,27 @@ class ScriptedServer:
         self.asked.append(commands)
         return [self._answer(*command) for command in commands]
 
+    @property
+    def counts(self) -> list[int]:
+        """How many entries of a log were asked for, each time."""
+        return [command[-1] for batch in self.asked for command in batch if command[0] == "XRANGE"]
+
+    def count(self, batch: tuple[tuple[Any, ...], ...]) -> int:
+        """How many entries a batch asks for."""
+        return sum(command[-1] for command in batch if command[0] == "XRANGE")
+
     def _answer(self, command: str, key: str, *arguments: Any) -> Any:
         if command in {"GET", "PTTL"} or key.endswith(":attempt"):
-            return {"GET": None, "PTTL": -2}.get(command, [])
+            return {"GET": self.lease, "PTTL": 15_000 if self.lease else -2}.get(command, [])
         held = self.logs.get(key, [])
         if isinstance(held, SinkError):
             return held
-        entries = [[str(id).encode(), [b"event", data]] for id, data in map(entry, held)]
-        return entries[-1:] if command == "XREVRANGE" else entries
+        entries = [(id, [str(id).encode(), [b"event", data]]) for id, data in map(entry, held)]
+        if command == "XREVRANGE":
+            return [found for _, found in entries[-1:]]
+        start, _, _, count = arguments
+        first = EntryId.parse(start.strip("(").encode())
+        return [found for id, found in entries if id > first or (id == first and "(" not in start)][:count]
 
 
 @pytest.fixture
@@ -133,6 +150,28 @@ def test_after_a_lost_connection_it_listens_again_before_it_reads(server: Script
     assert server.listened == [LIVE, LIVE]
 
 
+def test_a_page_has_fewer_entries_where_they_are_large_and_an_answer_has_not_too_many(
+    server: ScriptedServer, watches: Watches
+) -> None:
+    for name, size in (("small", 10), ("large", 65_536)):
+        server.logs[log(name)] = [text(number * size, "x" * size) for number in range(20)]
+    readers = [reader(watches, name) for name in ("small", "large") for _ in range(10)]
+    watches.listen()
+    for name in ("small", "large"):
+        watches.acknowledged(Names("streamfan", name).live)
+
+    for _ in range(3):
+        watches.read()
+        for made in readers:
+            taken(made)
+            watches.make_room(made)
+
+    first, second = server.counts[:20], server.counts[20:]
+    assert set(first) == {16}
+    assert sorted(set(second)) == [3, 128]
+    assert max(map(server.count, server.asked)) <= 512
+
+
 def test_many_streams_are_asked_about_in_batches(server: ScriptedServer, watches: Watches) -> None:
     names = [f"s{number}" for number in range(150)]
     for name in names:
@@ -157,6 +196,19 @@ def test_a_stream_that_is_not_there_is_told_to_the_impatient(server: ScriptedSer
     (error,) = taken(impatient)
     assert isinstance(error, StreamNotFound)
     assert (taken(patient), patient.phase) == ([], Phase.SEEKING)
+
+
+def test_an_attempt_that_is_not_there_is_told(server: ScriptedServer, watches: Watches) -> None:
+    server.logs[log(STREAM)] = [start()]
+    made = Reader(STREAM, 5, Mailbox(lambda: None), 8)
+    watches.add(made, 0.0)
+    watches.listen()
+    watches.acknowledged(LIVE)
+
+    watches.read()
+
+    (error,) = taken(made)
+    assert str(error) == "there is no attempt 8 at stream 's' in Redis at redis://here"
 
 
 def test_a_stream_that_was_not_there_is_read_at_once_when_its_channel_speaks(
@@ -206,6 +258,36 @@ def test_an_answer_that_may_pass_is_a_lost_connection_and_told_to_nobody(
         watches.read()
 
     assert (taken(made), made.phase) == ([], Phase.SEEKING)
+
+
+def test_of_a_log_whose_producer_does_not_publish_only_the_last_entry_is_asked_for(
+    server: ScriptedServer, watches: Watches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    server.logs[log(STREAM)] = [start()]
+    server.lease = Lease(attempt=ATTEMPT, writer="w", seconds=20, live=False).encode()
+    made = reader(watches)
+    watches.listen()
+    watches.acknowledged(LIVE)
+    watches.read()
+    watches.read()
+    watches.scan(0.0)
+    del server.asked[:]
+
+    for _ in range(42):
+        now[0] += 0.05
+        watches.scan(0.0)
+        watches.read()
+    quiet = [len(batch) for batch in server.asked]
+    server.logs[log(STREAM)] = [start(), text(0, "Hello")]
+    for _ in range(20):
+        now[0] += 0.05
+        watches.scan(0.0)
+        watches.read()
+
+    assert quiet == [1, 1, 1, 1, 4]
+    assert taken(made) == [start(), text(0, "Hello")]
 
 
 @pytest.mark.parametrize("data", [b"nonsense", b"", b"[" * 100_000, encode(text(0, "Hello")).replace(b'"s"', b'"t"')])

@@ -5,7 +5,7 @@ from redis.connection import DefaultParser
 
 from streamfan.errors import Permanent, Retryable, SinkError
 from streamfan.redis.address import Address
-from streamfan.redis.connection import Elsewhere, Moved, Refused, sorted_error
+from streamfan.redis.errors import Elsewhere, Moved, Refused, sorted_error
 
 ADDRESS = Address("redis://:secret@host/0")
 

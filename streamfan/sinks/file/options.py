@@ -1,0 +1,108 @@
+"""What a file sink can be told, and which of it goes together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from streamfan.options import Seconds, Size
+from streamfan.sink import SinkOptions
+
+Mode = Literal["overwrite", "append", "atomic", "resume"]
+"""What becomes of what a file holds already."""
+
+Sync = Literal["never", "close", "always"]
+"""When the system is made to put a file on the disk itself."""
+
+_OWNER = 0o600
+_LARGEST = 0o777
+
+
+def _octal(value: Any) -> Any:
+    """Permissions as octal text, from such text or from a number."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return value
+    try:
+        mode = int(value, 8) if isinstance(value, str) else value
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= _LARGEST:
+        raise ValueError(f"not permissions: {value!r}, expected octal digits in quotes, such as '0640'")
+    if mode & _OWNER != _OWNER:
+        raise ValueError(f"permissions {value!r} keep the owner from reading or writing, expected '0600' at least")
+    return f"{mode:04o}"
+
+
+class FileOptions(SinkOptions):
+    """The options of `FileSink`."""
+
+    format: Literal["text", "jsonl"] = Field(default="text", description="The text, or its events, one per line.")
+    mode: Mode | None = Field(
+        default=None,
+        description="What becomes of what the file holds: overwrite or append to it; or, atomic, replace it at the end "
+        "and only by what is whole (until then that is PATH.part); or resume it: what is there is compared and not "
+        "written again, and the rest appended. Unless given, text overwrites and jsonl appends.",
+    )
+    token_ids: bool = Field(default=True, description="Put token ids into the events of format jsonl.")
+    permissions: Annotated[str, BeforeValidator(_octal)] = Field(
+        default="0600", description="Who may read and write a new file, in octal; one that exists keeps what it has."
+    )
+    fsync: Sync = Field(
+        default="never",
+        description="Make the system put the file on the disk itself, which takes milliseconds: never, when a stream "
+        "closes, or always, after each piece. If that fails, the stream has failed. Mode atomic does it at the end.",
+    )
+    rotate_bytes: Annotated[Size, Field(gt=0)] | None = Field(
+        default=None,
+        description="Before an event would make the file larger than this, rename it, with the time in its name, and "
+        "begin a new one; for format jsonl.",
+    )
+    rotate_age: Annotated[Seconds, Field(gt=0)] | None = Field(
+        default=None,
+        description="The same when an event comes and the file's first event is older than this; for format jsonl.",
+    )
+    gzip: bool = Field(
+        default=False,
+        description="Compress files that were rotated, in the background; what is not done when the program ends stays "
+        "as it is.",
+    )
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> FileOptions:
+        if self.format == "text" and "token_ids" in self.model_fields_set:
+            raise ValueError("token_ids needs format jsonl: a text has no token ids")
+        for name in ("rotate_bytes", "rotate_age"):
+            if getattr(self, name) is not None:
+                self._check_rotation(name)
+        if self.gzip and not self.rotates:
+            raise ValueError("gzip needs rotate_bytes or rotate_age: only files that were rotated are compressed")
+        if self.way == "atomic" and self.fsync == "never" and "fsync" in self.model_fields_set:
+            raise ValueError(
+                "fsync never does not go with mode atomic: a crash could leave an empty file under the name; "
+                "leave fsync out"
+            )
+        return self
+
+    def _check_rotation(self, name: str) -> None:
+        if self.format == "text":
+            raise ValueError(f"{name} needs format jsonl: a text that is cut in two is in neither file")
+        if self.way == "resume":
+            raise ValueError(f"{name} needs mode append: events that were rotated away could not be compared")
+        if self.way != "append":
+            raise ValueError(f"{name} needs mode append: rotating keeps what mode {self.way} replaces")
+
+    @property
+    def way(self) -> Mode:
+        """The mode, as given or as usual for the format."""
+        return self.mode or ("append" if self.format == "jsonl" else "overwrite")
+
+    @property
+    def rotates(self) -> bool:
+        """Whether files are rotated."""
+        return self.rotate_bytes is not None or self.rotate_age is not None
+
+    @property
+    def shared(self) -> bool:
+        """Whether others may write to the same file meanwhile."""
+        return self.format == "jsonl" and self.way == "append"

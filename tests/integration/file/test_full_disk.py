@@ -1,0 +1,94 @@
+"""A disk that is full, and has room again."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streamfan import Fan
+from streamfan.events import Text, decode
+from streamfan.sinks.file import FileOptions, FileSink
+from tests.support.sinks import wait_until
+from tests.support.writers import random_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TEXT = random_text(40_000)
+MODES = ["overwrite", "append", "atomic", "resume"]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 1 MiB, of which a file called `ballast` takes nearly all."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)], check=False, capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("only root can mount a disk; the unit tests limit the size of files instead")
+    try:
+        fill(path)
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+
+
+def fill(disk: Path) -> None:
+    with (disk / "ballast").open("wb", buffering=0) as ballast:
+        with suppress(OSError):
+            while ballast.write(b"\0" * 4096):
+                pass
+        ballast.truncate(ballast.tell() - 5 * 4096)
+
+
+def written(path: Path) -> str:
+    """The text that a file holds, in whichever format."""
+    if path.suffix != ".jsonl":
+        return path.read_bytes().decode()
+    events = [decode(line) for line in path.read_bytes().splitlines()]
+    assert [event.type for event in events] == ["start", *["text"] * (len(events) - 2), "end"]
+    texts = [event for event in events if isinstance(event, Text)]
+    assert [event.offset for event in texts] == [0, *(event.end for event in texts)][: len(texts)]
+    return "".join(event.text for event in texts)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("suffix", ["txt", "jsonl"])
+def test_nothing_is_lost_and_nothing_doubled_by_a_disk_that_was_full(disk: Path, suffix: str, mode: str) -> None:
+    path = disk / f"a.{suffix}"
+    options = FileOptions.model_validate({"format": suffix.replace("txt", "text"), "mode": mode})
+
+    with Fan(FileSink(str(path), options)) as fan, fan.open() as stream:
+        for position in range(0, len(TEXT), 1000):
+            stream.write(TEXT[position : position + 1000])
+        wait_until(lambda: fan.report.sinks[0].retries >= 2)
+        part = path.with_name(f"{path.name}.part") if mode == "atomic" else path
+        before = part.stat().st_size
+        (disk / "ballast").unlink()
+
+    assert before <= 5 * 4096
+    assert fan.report.failures == ()
+    assert written(path) == TEXT
+
+
+def test_text_goes_on_in_another_run_after_the_disk_was_full(disk: Path) -> None:
+    path = disk / "a.txt"
+    first, second = (FileSink(str(path), FileOptions(mode="resume")) for _ in range(2))
+
+    with Fan(first, close_timeout=0.5) as fan, fan.open() as stream:
+        stream.write(TEXT[:1000])
+        wait_until(lambda: path.exists() and path.stat().st_size)
+        stream.write(TEXT[1000:])
+    before = path.stat().st_size
+    (disk / "ballast").unlink()
+    with Fan(second) as fan, fan.open() as stream:
+        stream.write(TEXT)
+
+    assert 0 < before < len(TEXT)
+    assert written(path) == TEXT
