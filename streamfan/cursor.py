@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from streamfan.boundary import next_piece
 from streamfan.errors import SinkTimeout, text_of
+from streamfan.events import Gap
 from streamfan.flow import Amount, Flow, Reason
 from streamfan.report import DeliveryReport
 from streamfan.retry import Backoff
@@ -29,6 +30,7 @@ class Step(Enum):
 
     OPEN = "open"
     WRITE = "write"
+    GAP = "gap"
     CLOSE = "close"
 
 
@@ -39,8 +41,10 @@ class Cursor:
         offset: UTF-8 bytes that the sink has taken.
         over: Nothing more is delivered, whatever is left.
         chunk: The chunk in flight; kept after a failure, so that a retry has the same offset and the same bytes.
+        gap: The gap in flight, in its place.
         done: Nothing is owed any more.
         finished: The sink was given everything, and has closed the stream.
+        settled: What became of the stream is in the lane's books.
         error: Why the stream failed at this sink; None if it has not.
     """
 
@@ -48,8 +52,10 @@ class Cursor:
         self.stream = stream
         self.offset = 0
         self.chunk: Chunk | None = None
+        self.gap: Gap | None = None
         self.done = False
         self.finished = False
+        self.settled = False
         self.error: BaseException | None = None
         self.chunks = 0
         self.retries = 0
@@ -69,6 +75,9 @@ class Cursor:
         self._ready = False
         self.over = False
         self._furthest = 0
+        # Up to here the sink is told of a gap and not given the text; and the gaps that it was told of.
+        self._skip_to = 0
+        self._gaps: list[Gap] = []
         self._progress = 0
         self._failed_step: Step | None = None
         self._no_boundary_below = 0
@@ -83,12 +92,24 @@ class Cursor:
     @property
     def owes_only_close(self) -> bool:
         """Whether all text was taken, and closing is all that is left."""
-        return self._opened and self.complete
+        return self._opened and self._taken
 
     @property
-    def behind(self) -> bool:
-        """Whether there is text that the sink has not taken."""
-        return self.stream.length > self.offset
+    def waiting(self) -> int:
+        """How many bytes of text the sink has not taken, and is to be given."""
+        return 0 if self.over else self.stream.length - self.offset
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the oldest text that the sink is to be given was written; None if there is none."""
+        # In this order: what has let go of its stream is over.
+        stream, offset = self.stream, self.offset
+        return stream.written_at(offset) if not self.over and stream.length > offset else None
+
+    @property
+    def skipped(self) -> int:
+        """How many bytes the sink was told of instead of being given them."""
+        return sum(gap.end - gap.offset for gap in self._gaps)
 
     @property
     def beating(self) -> bool:
@@ -98,7 +119,11 @@ class Cursor:
     @property
     def complete(self) -> bool:
         """Whether the sink was given the whole text."""
-        return not self.over and not self.lost and self.stream.ended and self.offset == self.stream.length
+        return self._taken and not self.lost and not self._gaps
+
+    @property
+    def _taken(self) -> bool:
+        return not self.over and self.stream.ended and self.offset == self.stream.length
 
     def due(self) -> float:
         """When the next call is due, on the monotonic clock; `inf` while there is nothing to do."""
@@ -111,11 +136,15 @@ class Cursor:
         """Whether nothing was due, and nothing has come since: what a lane asks first, for it may have many streams."""
         return self._dormant_at == self.stream.length and self.stream.finish_reason is None
 
+    def late(self, now: float) -> bool:
+        """Whether the sink has not taken text that does not wait for more, or for its end."""
+        return self.waiting > 0 and (self.retrying or self._wanted_at() <= now)
+
     def _wanted_at(self) -> float:
         if self.over:
             # There is no end event before the stream has ended, and so nothing to close it with.
             return 0.0 if self.stream.ended else inf
-        if not self._ready or self.chunk is not None or self.stream.ended:
+        if not self._ready or self.chunk is not None or self.stream.ended or self._skip_to > self.offset:
             return 0.0
         if self.stream.length == max(self.offset, self._no_boundary_below):
             return inf
@@ -129,12 +158,20 @@ class Cursor:
             return Step.CLOSE if ended else None
         if not self._ready:
             return Step.OPEN
+        if self.chunk is None and self._skip_to > self.offset:
+            self.gap = self.gap or self._next_gap()
+            self._furthest = max(self._furthest, self.gap.end)
+            return Step.GAP
         if self.chunk is None and self.stream.length > self.offset:
             self.chunk = self._take(ended)
         if self.chunk is not None:
             self._furthest = max(self._furthest, self.chunk.end)
             return Step.WRITE
         return Step.CLOSE if ended and self.stream.length == self.offset else None
+
+    def _next_gap(self) -> Gap:
+        info = self.stream.info
+        return Gap(stream=info.id, attempt=info.attempt, offset=self.offset, end=self._skip_to)
 
     def _take(self, ended: bool) -> Chunk | None:
         stream, options = self.stream, self._options
@@ -166,6 +203,8 @@ class Cursor:
             ValueError: `held` is not a number of bytes that this stream can have left there.
         """
         self._opened = self._ready = True
+        # Also where it was given up meanwhile: what is open has to be closed.
+        self.done = False
         if held is None:
             self._settle_doubt()
         elif type(held) is not int or held > self._furthest or not self.stream.is_boundary(held):
@@ -179,18 +218,28 @@ class Cursor:
         self._note_progress()
 
     def _settle_doubt(self) -> None:
-        if self.chunk is not None and self._sink.delivery is Delivery.AT_MOST_ONCE:
+        if self._sink.delivery is not Delivery.AT_MOST_ONCE:
+            return
+        if self.chunk is not None:
             self.lost += len(self.chunk.data)
             self._in_doubt += self._amount(self.chunk.offset, self.chunk.end)
             self.offset = self.chunk.end
             self.chunk = None
+        elif self.gap is not None:
+            # Its text is not there, whether the sink has heard of that or not.
+            self._pass(self.gap)
 
     def _move_to(self, held: int) -> None:
         if self.chunk is not None and held != self.chunk.offset:
             self.chunk = None
+        if self.gap is not None and held == self.gap.end:
+            self._pass(self.gap)
+        elif self.gap is not None and held != self.gap.offset:
+            self.gap = None
         if held != self.offset:
             self._count_sent(held)
             self.offset = held
+            self._gaps = [gap for gap in self._gaps if gap.end <= held]
             self._no_boundary_below = 0
             self._hash = hashlib.sha256(self.stream.read(0, held))
 
@@ -203,6 +252,21 @@ class Cursor:
         self.chunks += 1
         self.chunk = None
         self._note_progress()
+
+    def told(self, gap: Gap) -> None:
+        """`gap` has returned: the sink knows of it."""
+        self._pass(gap)
+        self._note_progress()
+
+    def _pass(self, gap: Gap) -> None:
+        self.offset = gap.end
+        self.gap = None
+        self._gaps.append(gap)
+
+    def skip(self) -> None:
+        """Leave out all text that there is by now but the chunk in flight, and tell the sink."""
+        self._skip_to = self.stream.length
+        self._dormant_at = -1
 
     def _note_progress(self) -> None:
         # Text that a destination has forgotten is no progress when it gets it again: that could go on for ever.
@@ -223,6 +287,10 @@ class Cursor:
 
     def failed(self, error: BaseException, step: Step, now: float, deadline: float) -> None:
         """A call has failed: plan the next try, or give the stream up at this sink."""
+        if self.over and step is not Step.CLOSE:
+            # It was given up while the call was under way.
+            self.give_up(None, step)
+            return
         if not self._backoff.failures:
             # The tries are those of this step: that another one works in between does not start them anew.
             self._failed_step = step
@@ -233,6 +301,16 @@ class Cursor:
             self._ready = False
             return
         self.give_up(error, step)
+
+    def hold(self, error: BaseException, now: float) -> None:
+        """Its destination is down by what others have met: its time begins as if it had met that too."""
+        if not self._backoff.failures:
+            self._failed_step = Step.WRITE if self._ready else Step.OPEN
+            self._backoff.next_try(error, now, inf)
+
+    def out_of_time(self, now: float) -> bool:
+        """Whether its time for tries is over."""
+        return self._backoff.exhausted(now)
 
     def give_up(self, error: BaseException | None, step: Step | None = None) -> None:
         """Deliver no more; what has been opened is still closed, unless that is what failed.
@@ -246,6 +324,10 @@ class Cursor:
         self._retry_at = 0.0
         self._backoff.reset()
         self.done = step is Step.CLOSE or not self._opened
+
+    def let_go(self) -> None:
+        """Keep no text of a stream that has ended and is given no more, whatever is still owed to the sink."""
+        self.stream = self.stream.without_text()
 
     def ending(self) -> End:
         """The end event as this sink is to have it."""
@@ -262,9 +344,10 @@ class Cursor:
             chunks=self.chunks,
             retries=self.retries,
             lost=self.lost,
+            skipped=self.skipped,
             missing=self.stream.length - self.offset,
             complete=self.finished,
-            sha256=None if self.lost else self._hash.hexdigest(),
+            sha256=None if self.lost or self._gaps else self._hash.hexdigest(),
             error=None if self.error is None else describe(self.error),
         )
 
@@ -277,6 +360,7 @@ class Cursor:
         length, offset, sent = self.stream.length, self.offset, Amount(self._sent_events, self._sent_bytes)
         wanted = offset if self.over else max(offset, self._furthest) if abandoned else length
         discarded = {self._reason(): self._amount(wanted, length), Reason.IN_DOUBT: self._in_doubt}
+        discarded[Reason.SKIPPED] = sum((self._amount(gap.offset, gap.end) for gap in self._gaps), Amount())
         return Flow(self._amount(0, length), sent, discarded, max(0, wanted - offset))
 
     def _reason(self) -> Reason:

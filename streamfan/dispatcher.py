@@ -17,6 +17,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from streamfan.brake import Brake
 from streamfan.forks import leave_child
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class Consumer(Protocol):
     def linger(self) -> float:
         """Seconds that text may wait for more."""
 
+    @property
+    def check_at(self) -> float:
+        """When it wants to be checked next at the latest, on the monotonic clock."""
+
     def wake(self) -> None:
         """Look for work; returns at once."""
 
@@ -76,9 +81,14 @@ class _Slot:
 
 
 class Dispatcher:
-    """Wakes consumers when their linger is over, and makes the calls that a publisher has no time for."""
+    """Wakes consumers when their linger is over, and makes the calls that a publisher has no time for.
+
+    Attributes:
+        brake: What makes publishers wait, where a consumer wants it so.
+    """
 
     def __init__(self) -> None:
+        self.brake = Brake()
         self._bell = Bell()
         self._lock = threading.Lock()
         self._slots: list[_Slot] = []
@@ -149,6 +159,8 @@ class Dispatcher:
                 self._bell.ring()
 
     def _run(self) -> None:
+        # Without this thread nobody would let go of the brake.
+        self.brake.exempt()
         while not self._stopped:
             # While it is awake it will look again, so nobody needs to ring.
             self._next_look = 0.0
@@ -176,6 +188,7 @@ class Dispatcher:
             next_look = min(next_look, slot.due)
             # It may log, and what a log's handler does is nobody's to say.
             self._call(slot.consumer.check)
+            next_look = min(next_look, slot.consumer.check_at)
         while self._calls:
             for callback in self._calls.popleft():
                 self._call(callback)

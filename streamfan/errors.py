@@ -12,6 +12,7 @@ StreamfanError
 │   ├── Permanent             this stream has failed at this sink
 │   └── SinkClosed            the destination has had enough: no failure
 ├── SinkTimeout               a sink has not answered in time
+├── SinkBehind                a sink was too far behind, and made no progress
 ├── SourceError               no text can be had from this source
 ├── StreamError
 │   ├── StreamEnded           the stream has an outcome already
@@ -104,6 +105,10 @@ class SinkClosed(SinkError):
 
 class SinkTimeout(StreamfanError, TimeoutError):
     """A sink has not answered within the time that its lane's options give it."""
+
+
+class SinkBehind(StreamfanError):
+    """A sink was further behind than its lane's options allow, and made no progress."""
 
 
 class SourceError(StreamfanError):

@@ -22,13 +22,15 @@ class Reason(StrEnum):
     """The time for delivery was over."""
     IN_DOUBT = "in_doubt"
     """Sent once by a sink that delivers at most once, and nobody knows whether it has arrived."""
+    SKIPPED = "skipped"
+    """The sink was told of a gap in its place, as its lane was asked to."""
     LEFT = "left"
     """The destination closed by itself, as a pipe does."""
 
     @property
     def intentional(self) -> bool:
         """Whether somebody wanted it so."""
-        return self is Reason.LEFT
+        return self in {Reason.LEFT, Reason.SKIPPED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ from pydantic import (
 Boundary = Literal["chunk", "word", "line", "sentence", "all"]
 """Where a merged chunk may end."""
 
+WhenFull = Literal["fail", "block", "skip"]
+"""What becomes of a lane that is too far behind."""
+
 _UNITS = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _USERINFO = re.compile(r"//[^/?#]*@")
 # More than anybody waits, and less than what a clock, a socket or a server fails to count to.
@@ -146,6 +149,19 @@ class LaneOptions(Options):
     max_bytes: Annotated[Size, Field(ge=4)] = Field(default=64 * 1024, description="The largest merged chunk.")
     sequential: bool = Field(
         default=False, description="Finish one stream before the next begins; the others wait, which costs nothing."
+    )
+    buffer_bytes: Size = Field(
+        default=64 * 1024 * 1024,
+        description="How far behind, over all its streams, a sink that makes no progress may be; see when_full.",
+    )
+    when_full: WhenFull = Field(
+        default="fail",
+        description=(
+            "What a sink does that is further behind than buffer_bytes. fail: after a second without progress it is "
+            "given no more of the streams that are behind, and keeps the beginning of each. block: whoever generates "
+            "waits for it, until it has made no progress for call_timeout. skip: after a second without progress it "
+            "goes on where the text is by then, and is told of the gap; only for sinks that accept gaps."
+        ),
     )
     max_elapsed: Seconds = Field(default=60.0, description="Total time of the retries of one piece.")
     connect_timeout: Seconds = Field(

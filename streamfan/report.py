@@ -30,9 +30,10 @@ class DeliveryReport:
         chunks: Calls of `write` that returned.
         retries: Calls that were made again.
         lost: Bytes below `bytes` that an at-most-once sink may not have delivered.
+        skipped: Bytes below `bytes` that were left out, and that the sink was told of.
         missing: Bytes of the stream's text that were never delivered.
         complete: Whether the sink was given everything, and closed the stream.
-        sha256: Over the first `bytes` bytes; None where some of them are lost.
+        sha256: Over the first `bytes` bytes; None where some of them are lost or skipped.
         error: Why it failed; None if it did not.
     """
 
@@ -41,6 +42,7 @@ class DeliveryReport:
     chunks: int
     retries: int
     lost: int
+    skipped: int
     missing: int
     complete: bool
     sha256: str | None
@@ -82,7 +84,7 @@ class SinkReport:
         target: Where it delivers to, without secrets.
         streams: Streams that this sink was to be given.
         complete: Streams that it was given completely.
-        bytes, chunks, retries, lost, missing: Sums over its streams, see `DeliveryReport`.
+        bytes, chunks, retries, lost, skipped, missing: Sums over its streams, see `DeliveryReport`.
         lag: Seconds that the oldest text not yet delivered has waited.
         max_lag: The longest that any text has waited.
         waiting_in: The method that has not returned within `call_timeout`, or that was abandoned; None if none.
@@ -104,6 +106,7 @@ class SinkReport:
     chunks: int
     retries: int
     lost: int
+    skipped: int
     missing: int
     lag: float
     max_lag: float
@@ -116,7 +119,7 @@ class SinkReport:
     @property
     def failed(self) -> bool:
         """Whether it was not given something, for any reason but having left by itself."""
-        return not self.left and (self.error is not None or self.lost > 0 or self.missing > 0)
+        return not self.left and (self.error is not None or self.lost + self.skipped + self.missing > 0)
 
     def __str__(self) -> str:
         # What to try comes last.
@@ -126,6 +129,8 @@ class SinkReport:
             what.append(f"{self.missing:,} bytes not delivered")
         if self.lost:
             what.append(f"{self.lost:,} bytes perhaps lost")
+        if self.skipped:
+            what.append(f"{self.skipped:,} bytes skipped")
         if self.waiting_in and self.waiting_in not in reason:
             what.append(f"{self.waiting_in}() has not returned")
         return "; ".join(what) + line + advice

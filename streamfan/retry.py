@@ -52,6 +52,10 @@ class Backoff:
         self._failures = 0
         self._first_failure = 0.0
 
+    def exhausted(self, now: float) -> bool:
+        """Whether the time for tries is over."""
+        return self._failures > 0 and now >= self._first_failure + self._max_elapsed
+
     @property
     def failures(self) -> int:
         """How many tries of this piece have failed."""

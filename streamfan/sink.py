@@ -34,13 +34,14 @@ from abc import ABC, abstractmethod
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from streamfan.errors import Permanent
 from streamfan.loop import LoopThread
 from streamfan.options import LaneOptions, Options, without_userinfo
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from streamfan.events import Chunk, End, StreamInfo
+    from streamfan.events import Chunk, End, Gap, StreamInfo
 
 T = TypeVar("T")
 
@@ -71,9 +72,10 @@ class Sink(ABC):
         example: A specification for help texts; the name unless the sink needs a target.
         Options: The model of its options.
         delivery: What is promised about a chunk whose call failed half-way.
+        accepts_gaps: Whether the sink can be told of text that it is not given; see `gap`.
         heartbeat: Seconds between calls of `beat`; None for none.
         lane_defaults: Lane options that suit this sink better than the general ones; only those that are set count.
-            These three may differ between objects: set them on the instance, in its constructor.
+            These four may differ between objects: set them on the instance, in its constructor.
         target: What stood after the colon of the specification, if anything did.
         options: A validated instance of `Options`.
     """
@@ -83,6 +85,7 @@ class Sink(ABC):
     example: ClassVar[str] = ""
     Options: ClassVar[type[SinkOptions]] = SinkOptions
     delivery: Delivery = Delivery.AT_LEAST_ONCE
+    accepts_gaps: bool = False
     heartbeat: float | None = None
     lane_defaults: LaneOptions = LaneOptions()
     # Also for a subclass whose constructor does not call this one.
@@ -113,6 +116,14 @@ class Sink(ABC):
     @abstractmethod
     def write(self, chunk: Chunk) -> None:
         """Deliver a chunk: in order, without gaps, one at a time, never empty. May block."""
+
+    def gap(self, gap: Gap) -> None:
+        """Take note that the text from `gap.offset` to `gap.end` will not come, and that the next chunk begins there.
+
+        Called instead of `write`, with the same promises, only if `accepts_gaps` and the lane option `when_full` is
+        `skip`; a place where nobody can see that something is missing must not accept gaps.
+        """
+        raise Permanent(f"sink {self.name!r} accepts no gaps")
 
     def beat(self, stream: StreamInfo) -> None:  # noqa: B027 - only sinks with a heartbeat have something to do
         """Show that the producer of `stream` lives; called every `heartbeat` seconds, also while no text flows."""
@@ -150,6 +161,10 @@ class AsyncSink(Sink):
     async def awrite(self, chunk: Chunk) -> None:
         """See `Sink.write`."""
 
+    async def agap(self, gap: Gap) -> None:
+        """See `Sink.gap`."""
+        raise Permanent(f"sink {self.name!r} accepts no gaps")
+
     async def abeat(self, stream: StreamInfo) -> None:
         """See `Sink.beat`."""
 
@@ -170,6 +185,10 @@ class AsyncSink(Sink):
     def write(self, chunk: Chunk) -> None:
         """Run `awrite`."""
         self._run(self.awrite(chunk))
+
+    def gap(self, gap: Gap) -> None:
+        """Run `agap`."""
+        self._run(self.agap(gap))
 
     def beat(self, stream: StreamInfo) -> None:
         """Run `abeat`."""

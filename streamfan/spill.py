@@ -11,12 +11,16 @@ from streamfan.errors import UsageError
 from streamfan.recording import record
 
 if TYPE_CHECKING:
-    from streamfan.report import StreamReport
+    from streamfan.report import DeliveryReport, StreamReport
     from streamfan.stream import Stream
 
 log = logging.getLogger("streamfan.spill")
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+def _lacks_some(delivery: DeliveryReport) -> bool:
+    return delivery.error is not None or delivery.lost + delivery.skipped > 0
 
 
 class Spill:
@@ -46,7 +50,7 @@ class Spill:
 
     def __call__(self, stream: Stream, report: StreamReport) -> None:
         """Keep `stream` if a sink lacks some of it."""
-        lacking = [delivery.sink for delivery in report.deliveries if delivery.error is not None or delivery.lost]
+        lacking = [delivery.sink for delivery in report.deliveries if _lacks_some(delivery)]
         if not lacking:
             return
         path = self._folder / f"{stream.id}-{stream.attempt}.jsonl"

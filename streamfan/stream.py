@@ -89,7 +89,8 @@ class Stream:
         """Append finalized text; every reader will see it, in order, without gaps.
 
         Returns at once and never raises because of a reader, nor on odd text: halves of a surrogate pair are joined
-        across writes, and a lone one becomes U+FFFD.
+        across writes, and a lone one becomes U+FFFD. Only a sink whose lane option `when_full` is `block` makes it
+        wait, with the text already appended.
 
         Args:
             text: May be empty; then only the ids are kept, for the next chunk.
@@ -113,6 +114,11 @@ class Stream:
         self._dispatcher.notify(urgent=not before)
         if waiting:
             self._dispatcher.call_soon(*waiting)
+        if self._dispatcher.brake.on:
+            self._dispatcher.brake.wait(self._wanted)
+
+    def _wanted(self) -> bool:
+        return self._finish_reason is None and not self._cancellations
 
     def end(self, finish_reason: FinishReason | None = None) -> None:
         """Give the stream its outcome; the first one stays, and a second call changes nothing.
@@ -357,6 +363,13 @@ class Stream:
     def written_at(self, offset: int) -> float:
         """When the byte at `offset` was written, on the monotonic clock."""
         return self._times[bisect_left(self._ends, offset + 1)]
+
+    def without_text(self) -> Stream:
+        """All that is known of this stream, which has ended, but its text."""
+        rest = Stream(self.info, self._dispatcher)
+        rest.length, rest.tokens = self.length, self.tokens
+        rest._outcome, rest._finish_reason = self.outcome, self._finish_reason
+        return rest
 
     def pieces(self, offset: int) -> int:
         """How many pieces of text were written that end at or before `offset`."""

@@ -13,7 +13,7 @@ from streamfan.sink import Delivery, Sink
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamfan.events import Chunk, End, Event, StreamInfo
+    from streamfan.events import Chunk, End, Event, Gap, StreamInfo
 
 
 class Callback(Sink):
@@ -26,7 +26,7 @@ class Callback(Sink):
         function: Called as `function(text, False)` for every chunk and as `function("", True)` at the end of every
             stream, however it ended; one stream follows the other.
         events: Call `function(event)` instead: a `Start`, then a `Text` for every chunk, then an `End`. Several streams
-            may be under way at a time.
+            may be under way at a time. Where the lane option `when_full` is `skip` there may be a `Gap` for a `Text`.
 
     Raises:
         UsageError: `function` cannot be called, or is a coroutine function.
@@ -47,6 +47,7 @@ class Callback(Sink):
         _refuse_what_cannot_be_called(function)
         self._function = function
         self._events = events
+        self.accepts_gaps = events
         if not events:
             # Without an event there is no telling whose text it is.
             self.lane_defaults = LaneOptions(sequential=True).over(self.lane_defaults)
@@ -65,6 +66,9 @@ class Callback(Sink):
             self._call(Text.of(chunk))
         else:
             self._call(chunk.text, False)
+
+    def gap(self, gap: Gap) -> None:
+        self._call(gap)
 
     def close(self, stream: StreamInfo, end: End) -> None:
         if self._events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from math import inf
 
 import pytest
 
@@ -16,6 +17,7 @@ class Sleeper:
 
     def __init__(self, linger: float) -> None:
         self.linger = linger
+        self.check_at = inf
         self.woken = threading.Event()
 
     def wake(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import logging
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -307,6 +309,33 @@ def test_destination_that_forgets_everything_again_and_again_is_given_up() -> No
     assert delivery.error == "busy"
 
 
+def test_errors_keep_nothing_of_the_streams_that_met_them() -> None:
+    class Broken(MemorySink):
+        def write(self, chunk: Chunk) -> None:
+            try:
+                raise KeyError("within")
+            except KeyError as error:
+                raise ExceptionGroup("several", [ValueError("broken")]) from error
+
+    cursors: list[weakref.ref[Cursor]] = []
+    sink = Broken()
+    with Fan(sink) as fan:
+        last = fan.open()
+        for _ in range(20):
+            # The next one is there before the last one has ended, so that a frame knows both.
+            stream = fan.open()
+            cursors.append(weakref.ref(fan._lanes[0]._ledger.cursors[-1]))
+            stream.write("text")
+            wait_until(lambda: fan._lanes[0]._ledger.cursors[-1].error)
+            last.end()
+            last = stream
+            wait_until(lambda: len(fan._lanes[0]._ledger.cursors) == 1)
+        gc.collect()
+        kept = sum(cursor() is not None for cursor in cursors)
+
+    assert kept <= 3
+
+
 def test_first_write_has_all_its_tries_however_long_opening_took() -> None:
     backoff_starts: list[float] = []
 
@@ -319,7 +348,7 @@ def test_first_write_has_all_its_tries_however_long_opening_took() -> None:
     fan = Fan(sink)
 
     def cursor() -> Cursor:
-        return fan._lanes[0]._cursors[0]
+        return fan._lanes[0]._ledger.cursors[0]
 
     with fan, fan.open() as stream:
         stream.write("text")

@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from streamfan.errors import Permanent
 from streamfan.events import Start, Text, encode
 
 if TYPE_CHECKING:
-    from streamfan.events import Chunk, End, Event, StreamInfo
+    from streamfan.events import Chunk, End, Event, Gap, StreamInfo
     from streamfan.sinks.file.append import AppendFile
     from streamfan.sinks.file.records import Recorded
 
@@ -32,6 +33,10 @@ class Entry(ABC):
     @abstractmethod
     def write(self, chunk: Chunk) -> None:
         """Write a piece of the text."""
+
+    def leave_out(self, gap: Gap) -> None:
+        """Write that some of the text is missing."""
+        raise Permanent("nobody would see in a text that something is missing")
 
     @abstractmethod
     def finish(self, end: End) -> None:
@@ -80,6 +85,11 @@ class EventsEntry(Entry):
         if self._recorded is not None:
             self._recorded.passed(chunk)
         self.held = chunk.end
+
+    def leave_out(self, gap: Gap) -> None:
+        """See `Entry.leave_out`."""
+        self._append(gap)
+        self.held = gap.end
 
     def finish(self, end: End) -> None:
         """See `Entry.finish`."""

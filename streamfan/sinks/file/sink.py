@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from streamfan.events import Chunk, End, StreamInfo
+    from streamfan.events import Chunk, End, Gap, StreamInfo
 
 # Seconds that a program waits at its end for files to be compressed, which are whole without it.
 _COMPRESSING = 2.0
@@ -88,6 +88,8 @@ class FileSink(Sink):
     ) -> None:
         super().__init__(target, options)
         self._jsonl = self.options.format == "jsonl"
+        # In a text nobody would see that something is missing; and the other ways are about whole streams.
+        self.accepts_gaps = self._jsonl and self.options.way in {"append", "overwrite"}
         default = "streamfan-{stream}.jsonl" if self._jsonl else "streamfan-{stream}.txt"
         self._template = PathTemplate.parse(default if target is None else target)
         self._atomic = self.options.way == "atomic"
@@ -130,6 +132,12 @@ class FileSink(Sink):
 
     def write(self, chunk: Chunk) -> None:
         self._place(chunk.stream).entry.write(chunk)
+
+    def gap(self, gap: Gap) -> None:
+        place = self._places.get(gap.stream)
+        if place is None or place.attempt != gap.attempt:
+            raise Permanent(f"attempt {gap.attempt} at stream {gap.stream!r} was followed by another one")
+        place.entry.leave_out(gap)
 
     def close(self, stream: StreamInfo, end: End) -> None:
         place = self._places.get(stream.id)

@@ -1,0 +1,514 @@
+"""The lane itself: what it does next, on its own thread, and what others ask of it meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from streamfan.counters import Counters
+from streamfan.cursor import Cursor, Step, describe
+from streamfan.dispatcher import Bell
+from streamfan.errors import ConfigError, SinkBehind, SinkClosed, SinkTimeout
+from streamfan.lane.backlog import Backlog, Relief
+from streamfan.lane.calls import Calls
+from streamfan.lane.ledger import Ledger
+from streamfan.lane.outage import Outage
+from streamfan.lane.reaching import Reaching
+from streamfan.report import SinkReport, State
+from streamfan.retry import may_pass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streamfan.brake import Brake
+    from streamfan.lane.calls import Call
+    from streamfan.options import LaneOptions
+    from streamfan.report import DeliveryReport
+    from streamfan.sink import Sink
+    from streamfan.stream import Stream
+
+log = logging.getLogger("streamfan.lane")
+
+# How often a join looks whether a call has begun that takes too long.
+_JOIN_STEP = 0.2
+_LEVELS = {State.DEGRADED: logging.WARNING, State.FAILED: logging.ERROR}
+
+
+class Lane:
+    """One sink at work.
+
+    Args:
+        id: What this lane is called in its fan.
+        sink: Whom it serves; no other lane may.
+        options: Pacing, retries, limits.
+        brake: What makes the fan's publishers wait.
+        settled: Called with a stream and its report when it has ended and this lane has done with it; on the lane's
+            thread or on that of the fan's clock.
+
+    Raises:
+        ConfigError: The lane is to skip text, and the sink does not accept gaps.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        sink: Sink,
+        options: LaneOptions,
+        brake: Brake,
+        settled: Callable[[Stream, DeliveryReport], None],
+    ) -> None:
+        self.id = id
+        self.sink = sink
+        self.options = options.over(sink.lane_defaults)
+        if self.options.when_full == "skip" and not sink.accepts_gaps:
+            raise ConfigError(
+                f"sink {id!r} cannot skip text: nobody would see there that something is missing\n"
+                "Try: when_full = fail, or block"
+            )
+        self.linger = self.options.linger
+        # Held by the lane's thread but while it sleeps or is inside the sink: who holds it may change cursors.
+        self._working = threading.Lock()
+        self._counters = Counters()
+        self._calls = Calls(id, self.options, self._working, self._counters)
+        self._ledger = Ledger(id, self._counters, settled)
+        self._reaching = Reaching(self.options)
+        self._backlog = Backlog(self.options)
+        self._brake = brake
+        self._outage = Outage()
+        # Whose call is under way, so that nobody else may settle it.
+        self._serving: Cursor | None = None
+        self._retrying: set[Cursor] = set()
+        self._bell = Bell()
+        self._deadline = inf
+        self._finishing = False
+        self._ended = False
+        self._left = False
+        self._abandoned = False
+        self._failing = False
+        self._beats_fail = False
+        self._noting = threading.Lock()
+        self._logged = State.STARTING
+        self._error: BaseException | None = None
+        # daemon: a sink stuck in its client library must not keep the interpreter alive.
+        self._thread = threading.Thread(target=self._run, name=f"streamfan-{id}", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"<Lane {self.id!r}: {self.state}>"
+
+    # What the fan calls
+
+    def start(self) -> None:
+        """Start the thread, which connects the sink."""
+        self._thread.start()
+
+    def add(self, stream: Stream) -> None:
+        """Deliver `stream` too, from its start."""
+        self._ledger.add(Cursor(stream, self.sink, self.options))
+        self.wake()
+
+    def wake(self) -> None:
+        """Look for work."""
+        self._bell.ring()
+
+    def check(self) -> None:
+        """Notice a call that does not return, and what piles up meanwhile.
+
+        The fan's clock asks, because the lane's own thread cannot.
+        """
+        if self.stalled_in:
+            self._note_state()
+        # Never waits: a lane that is at work is looked at next time.
+        if monotonic() >= self._backlog.look_at and self._working.acquire(blocking=False):
+            try:
+                self._relieve()
+            finally:
+                self._working.release()
+
+    @property
+    def check_at(self) -> float:
+        """When it wants to be checked next at the latest, on the monotonic clock."""
+        return self._backlog.look_at if self._backlog.full else inf
+
+    def finish(self) -> None:
+        """Take no more streams: deliver what there is, disconnect, and end."""
+        self._finishing = True
+        self.wake()
+
+    def expire(self, deadline: float) -> None:
+        """Deliver nothing after `deadline` on the monotonic clock, whatever is left then."""
+        self._deadline = min(self._deadline, deadline)
+        self.wake()
+
+    def join(self, until: Callable[[], float]) -> bool:
+        """Wait for the thread to end, until `until` or until a call has taken too long; False if it goes on.
+
+        A lane that goes on is abandoned: it makes no more calls but to close and disconnect, when its call returns.
+        """
+        while self._thread.is_alive() and self._thread is not threading.current_thread():
+            now, call = monotonic(), self._calls.current
+            # Asked each time: a signal may bring the deadline nearer while this waits.
+            patience = until() if call is None else min(until(), call.limit)
+            if now >= patience:
+                self._abandon(call, now)
+                return False
+            self._thread.join(min(patience - now, _JOIN_STEP))
+        return True
+
+    @property
+    def reached(self) -> threading.Event:
+        """Set when it is known whether the destination can be reached at the start."""
+        return self._reaching.decided
+
+    @property
+    def connected(self) -> bool:
+        """Whether the sink has been reached."""
+        return self._reaching.connected
+
+    @property
+    def left(self) -> bool:
+        """Whether the destination has closed by itself, as a pipe does."""
+        return self._left
+
+    @property
+    def stalled_in(self) -> str | None:
+        """The sink's method that has not returned within `call_timeout`."""
+        return self._calls.stalled_in
+
+    @property
+    def state(self) -> State:
+        """The aggregate of its streams."""
+        if self._failing or (self._ended and self._ledger.failed):
+            return State.FAILED
+        if self._left or self._ended:
+            return State.CLOSED
+        if self.stalled_in or self._reaching.trying or self._retrying:
+            return State.DEGRADED
+        return State.OK if self.connected else State.STARTING
+
+    def report(self) -> SinkReport:
+        """What became of everything so far."""
+        now, call = monotonic(), self._calls.current
+        tally, metrics, cursors = self._ledger.totals(abandoned=self._abandoned)
+        waiting = (since for cursor in cursors if (since := cursor.waiting_since) is not None)
+        return SinkReport(
+            id=self.id,
+            name=self.sink.name,
+            target=self._label,
+            required=self.options.required,
+            guarantee=str(self.sink.delivery),
+            state=self.state,
+            streams=tally.streams,
+            complete=tally.complete,
+            bytes=tally.bytes,
+            chunks=tally.chunks,
+            retries=tally.retries,
+            lost=tally.lost,
+            skipped=tally.skipped,
+            missing=tally.missing,
+            lag=max((now - since for since in waiting), default=0.0),
+            max_lag=tally.max_lag,
+            waiting_in=call.method if call is not None and self._abandoned else self.stalled_in,
+            error=None if self._error is None or not (tally.failed or self._failing) else describe(self._error),
+            trouble=self._why(State.DEGRADED) if self.state is State.DEGRADED else None,
+            left=self._left,
+            metrics=metrics,
+        )
+
+    @property
+    def _label(self) -> str | None:
+        try:
+            return self.sink.label
+        except Exception:  # foreign code: a report never raises because of a sink
+            log.debug("sink %r: label raised", self.id, exc_info=True)
+            return None
+
+    def delivery(self, stream: Stream) -> DeliveryReport | None:
+        """What became of `stream` so far; None when this lane has done with it."""
+        return self._ledger.delivery(stream)
+
+    def _abandon(self, call: Call | None, now: float) -> None:
+        self._abandoned = True
+        self.expire(now)
+        what = f"{call.method}() has not returned after {now - call.started:.1f} s" if call else "not finished in time"
+        self._fault(timeout := SinkTimeout(what))
+        if call is not None:
+            self._counters.fail(call.method, timeout)
+        for cursor in self._ledger.cursors:
+            # No more than a note: the cursor is the lane's own, whose call may still return.
+            cursor.error = cursor.error or timeout
+        self._note_state()
+
+    # What happens on the lane's thread
+
+    def _run(self) -> None:
+        # A sink that publishes would wait for its own lane.
+        self._brake.exempt()
+        with self._working:
+            try:
+                self._deliver()
+            except BaseException as error:  # noqa: BLE001 - nothing but a fault of this module, or of a handler of its log
+                self._fault(error)
+                for cursor in self._ledger.cursors:
+                    cursor.give_up(error)
+                    self._settle(cursor)
+            if self._reaching.error is not None and not self._left:
+                # Also where it was to be tried again, but there was nothing to deliver.
+                self._fault(self._reaching.error)
+            _, refused = self._calls.attempt("disconnect", self.sink.disconnect)
+            if refused is not None:
+                # What a destination says when it is let go may well be that it has not kept what it was given.
+                self._fault(refused)
+            self._ended = True
+            self._brake.release(self)
+            self._note_state()
+
+    def _deliver(self) -> None:
+        while not self._done:
+            wake_at = self._round()
+            self._note_state()
+            # The round may have settled the last stream, and then nobody will ring again.
+            if not self._done:
+                self._sleep(wake_at - monotonic())
+
+    def _sleep(self, timeout: float) -> None:
+        self._working.release()
+        try:
+            self._bell.wait(timeout)
+        finally:
+            self._working.acquire()
+
+    @property
+    def _done(self) -> bool:
+        return self._finishing and not self._ledger.cursors
+
+    def _round(self) -> float:
+        """Serve every stream that is due, once, and say when the next one will be."""
+        if self._left:
+            self._let_go(None)
+        elif monotonic() >= self._deadline:
+            self._let_go(SinkTimeout("the time for delivery was over"))
+        elif not self.connected and not self._reach():
+            return min(self._reaching.at, self._deadline)
+        cursors = self._ledger.cursors
+        wake_at, served = inf, False
+        for cursor in cursors[:1] if self.options.sequential else cursors:
+            if cursor.dormant and (cursor.beat_at == inf or monotonic() < cursor.beat_at):
+                wake_at = min(wake_at, cursor.beat_at)
+                continue
+            due = cursor.due()
+            if due <= monotonic() and not self._held(cursor):
+                self._serve(cursor)
+                served = True
+                due = cursor.due()
+            wake_at = min(wake_at, max(due, self._outage.until), self._beat(cursor))
+        if self._backlog.full:
+            # At once: a publisher may wait for it.
+            self._relieve()
+        if served:
+            # Calls take time: look again before sleeping.
+            return 0.0
+        return wake_at if monotonic() >= self._deadline else min(wake_at, self._deadline)
+
+    def _reach(self) -> bool:
+        """Connect the sink, or plan the next try; a destination that was given up is tried again for a new stream."""
+        reaching = self._reaching
+        if self._failing and not self._ledger.cursors:
+            reaching.rest()
+            return False
+        # At the end nobody waits for a destination that was given up before.
+        last = self._finishing and self._failing
+        if reaching.at != inf and monotonic() < reaching.at and not last:
+            return False
+        _, error = self._calls.attempt("connect", self.sink.connect)
+        if error is None:
+            self._failing = False
+            reaching.worked()
+            return True
+        if not reaching.failed(error, monotonic(), self._deadline, last=last):
+            self._not_reached(error)
+        return False
+
+    def _not_reached(self, error: BaseException) -> None:
+        self._left = isinstance(error, SinkClosed)
+        if not self._left:
+            self._fault(error)
+            self._let_go(error)
+        self._reaching.give_up()
+
+    def _held(self, cursor: Cursor) -> bool:
+        """Whether it is not this stream's turn to try a destination that is down."""
+        outage = self._outage
+        now = monotonic()
+        if outage.error is None or not outage.on or now >= min(outage.at, self._deadline):
+            return False
+        cursor.hold(outage.error, now)
+        return True
+
+    def _serve(self, cursor: Cursor) -> None:
+        self._serving = cursor
+        step, error = self._calls.attempt("size", cursor.step)
+        # Whoever looked after this lane meanwhile may have given the stream up.
+        if error is None and (step is None or (cursor.over and step is not Step.CLOSE)):
+            self._serving = None
+            return
+        step = step or Step.WRITE
+        error = error or self._take_step(cursor, step)
+        self._serving = None
+        if error is None:
+            self._worked(cursor, step)
+        else:
+            self._failed(cursor, step, error)
+        (self._retrying.add if cursor.retrying else self._retrying.discard)(cursor)
+        if cursor.done:
+            self._settle(cursor)
+        elif isinstance(cursor.error, SinkBehind):
+            self._ledger.settle(cursor)
+
+    def _worked(self, cursor: Cursor, step: Step) -> None:
+        # Where a stream is opened again and again, and each write fails, nothing has worked.
+        if step is not Step.OPEN and cursor.error is None:
+            self._failing = False
+        if step is not Step.OPEN or not cursor.retrying:
+            self._backlog.progress(monotonic())
+            self._outage.worked()
+
+    def _failed(self, cursor: Cursor, step: Step, error: BaseException) -> None:
+        now = monotonic()
+        if isinstance(error, SinkClosed):
+            self._left = True
+            cursor.give_up(None, step)
+            return
+        cursor.failed(error, step, now, self._deadline)
+        if cursor.error is error:
+            self._fault(error)
+        if may_pass(error):
+            self._outage.failed(cursor, error, now)
+            if self._outage.on:
+                self._give_up_those_out_of_time(error, now)
+
+    def _give_up_those_out_of_time(self, error: BaseException, now: float) -> None:
+        """What one stream has met at a destination that is down, all have met."""
+        for cursor in self._ledger.cursors:
+            if cursor.out_of_time(now) or now >= self._deadline:
+                # One that was given up before has been waiting to be closed.
+                cursor.give_up(error, Step.CLOSE if cursor.over else None)
+                self._fault(error)
+                if cursor.done:
+                    self._settle(cursor)
+
+    # What happens when it is too far behind, on its own thread or the clock's
+
+    def _relieve(self) -> None:
+        now = monotonic()
+        relief = self._backlog.measure(self._ledger.cursors, now)
+        if relief is Relief.GIVE_UP:
+            self._leave_behind(now)
+        elif relief is Relief.SKIP:
+            for cursor in self._backlog.late:
+                cursor.skip()
+        if self.options.when_full == "block":
+            (self._brake.hold if self._backlog.full else self._brake.release)(self)
+
+    def _leave_behind(self, now: float) -> None:
+        """Give up every stream that is behind, and settle it: its text is kept no longer than it is generated."""
+        for cursor in self._backlog.late:
+            cursor.give_up(error := self._backlog.error(cursor, now))
+            self._fault(error)
+            self._retrying.discard(cursor)
+            if cursor is self._serving:
+                continue
+            if cursor.done:
+                self._settle(cursor)
+            else:
+                self._ledger.settle(cursor)
+        self._backlog.measure(self._ledger.cursors, now)
+        self._note_state()
+
+    def _take_step(self, cursor: Cursor, step: Step) -> BaseException | None:
+        """Make one call, and have the cursor know what came of it; the error if it has failed."""
+        if step is Step.OPEN:
+            return self._open(cursor)
+        chunk, gap = cursor.chunk, cursor.gap
+        if step is Step.GAP and gap is not None:
+            _, error = self._calls.attempt("gap", partial(self.sink.gap, gap))
+            if error is None:
+                cursor.told(gap)
+            return error
+        if step is Step.WRITE and chunk is not None:
+            _, error = self._calls.attempt("write", partial(self.sink.write, chunk))
+            if error is None:
+                cursor.delivered(chunk, monotonic())
+            return error
+        _, error = self._calls.attempt("close", partial(self.sink.close, cursor.stream.info, cursor.ending()))
+        if error is None:
+            cursor.closed()
+        return error
+
+    def _open(self, cursor: Cursor) -> BaseException | None:
+        held, error = self._calls.attempt("open", partial(self.sink.open, cursor.stream.info))
+        if error is not None:
+            return error
+        try:
+            cursor.opened_at(held)
+        except ValueError as nonsense:
+            return nonsense
+        cursor.beat_at = monotonic() + (self.sink.heartbeat or inf)
+        return None
+
+    def _beat(self, cursor: Cursor) -> float:
+        """Beat if it is time to; says when it will be."""
+        if self.sink.heartbeat is None or not cursor.beating:
+            return inf
+        if monotonic() >= cursor.beat_at:
+            # A beat that fails is not retried, the next one comes; a write will tell whether the destination is gone.
+            _, error = self._calls.attempt("beat", partial(self.sink.beat, cursor.stream.info))
+            if error is not None:
+                # Once for an outage: there may be many streams, and each has a beat of its own.
+                level = logging.DEBUG if self._beats_fail else logging.WARNING
+                log.log(level, "sink %r: beat() failed: %s", self.id, describe(error))
+            self._beats_fail = error is not None
+            cursor.beat_at = monotonic() + self.sink.heartbeat
+        return cursor.beat_at
+
+    def _fault(self, error: BaseException) -> None:
+        self._error = error
+        self._failing = True
+
+    def _let_go(self, error: BaseException | None) -> None:
+        """Deliver no more of any stream; those that were opened are still closed."""
+        for cursor in self._ledger.cursors:
+            if not (cursor.over or cursor.owes_only_close):
+                cursor.give_up(error)
+                self._retrying.discard(cursor)
+                if error is not None:
+                    self._fault(error)
+            if cursor.done:
+                self._settle(cursor)
+
+    def _settle(self, cursor: Cursor) -> None:
+        """Owe nothing more to a stream."""
+        self._retrying.discard(cursor)
+        self._outage.forget(cursor)
+        self._ledger.remove(cursor)
+
+    def _note_state(self) -> None:
+        with self._noting:
+            state, before = self.state, self._logged
+            self._logged = state
+        if state is not before:
+            why = f": {self._why(state)}" if self._why(state) else ""
+            recovered = state is State.OK and before in {State.DEGRADED, State.FAILED}
+            level = logging.WARNING if recovered else _LEVELS.get(state, logging.INFO)
+            log.log(level, "sink %r is %s%s", self.id, state, why)
+
+    def _why(self, state: State) -> str:
+        if state is State.FAILED and self._error is not None:
+            return describe(self._error)
+        if state is State.DEGRADED:
+            stalled = self.stalled_in
+            return f"{stalled}() has not returned" if stalled else self._calls.trouble
+        return ""
