@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from streamfan.counters import Counters
 from streamfan.cursor import Cursor, Step, describe
 from streamfan.dispatcher import Bell
-from streamfan.errors import ConfigError, SinkBehind, SinkClosed, SinkTimeout
+from streamfan.errors import ConfigError, Permanent, SinkBehind, SinkClosed, SinkTimeout
 from streamfan.lane.backlog import Backlog, Relief
 from streamfan.lane.calls import Calls
 from streamfan.lane.ledger import Ledger
@@ -300,6 +300,9 @@ class Lane:
                 wake_at = min(wake_at, cursor.beat_at)
                 continue
             due = cursor.due()
+            if self._left_off and not (cursor.over or cursor.owes_only_close):
+                # The call for another stream took all the time, or was the last that the destination wanted.
+                return 0.0
             if due <= monotonic() and not self._held(cursor):
                 self._serve(cursor)
                 served = True
@@ -312,6 +315,11 @@ class Lane:
             # Calls take time: look again before sleeping.
             return 0.0
         return wake_at if monotonic() >= self._deadline else min(wake_at, self._deadline)
+
+    @property
+    def _left_off(self) -> bool:
+        """Whether nothing more is to be delivered."""
+        return self._left or monotonic() >= self._deadline
 
     def _reach(self) -> bool:
         """Connect the sink, or plan the next try; a destination that was given up is tried again for a new stream."""
@@ -370,7 +378,7 @@ class Lane:
 
     def _worked(self, cursor: Cursor, step: Step) -> None:
         # Where a stream is opened again and again, and each write fails, nothing has worked.
-        if step is not Step.OPEN and cursor.error is None:
+        if step is not Step.OPEN and cursor.error is None and not self._abandoned:
             self._failing = False
         if step is not Step.OPEN or not cursor.retrying:
             self._backlog.progress(monotonic())
@@ -472,6 +480,10 @@ class Lane:
                 log.log(level, "sink %r: beat() failed: %s", self.id, describe(error))
             self._beats_fail = error is not None
             cursor.beat_at = monotonic() + self.sink.heartbeat
+            if isinstance(error, Permanent):
+                # A stream that another writer has taken over, say: no later beat and no write will work.
+                cursor.give_up(error)
+                self._fault(error)
         return cursor.beat_at
 
     def _fault(self, error: BaseException) -> None:

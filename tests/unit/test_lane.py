@@ -761,3 +761,67 @@ def test_async_sink_is_called_in_one_event_loop_that_runs_between_calls() -> Non
 
     assert (sink.text, sink.ended, len(sink.loops)) == ("text", True, 1)
     assert not fan.report.failures
+
+
+def test_lane_that_was_given_up_delivers_nothing_more_when_its_call_returns() -> None:
+    sink = GatedSink("write")
+    fan = Fan()
+    fan.add(sink, lane=LaneOptions(linger=0.0))
+    streams = [fan.open(id) for id in "abcd"]
+    for stream in streams:
+        stream.write(stream.id)
+    wait_for(sink.inside)
+
+    for stream in streams:
+        stream.end()
+    fan.close(0.2)
+    before = fan.report.sinks[0]
+    sink.gate.set()
+    wait_until(lambda: sink.calls[-1] == "disconnect")
+
+    assert (before.state, before.missing) == (State.FAILED, 4)
+    assert len(sink.chunks) == 1
+    assert [end.complete for end in sink.ends].count(True) <= 1
+    assert fan.report.sinks[0].state is State.FAILED
+
+
+def test_destination_that_leaves_is_given_no_other_stream() -> None:
+    gate = threading.Event()
+
+    class Slow(FailingSink):
+        def connect(self) -> None:
+            wait_for(gate)
+            super().connect()
+
+    sink = Slow(first(1, "write", SinkClosed("enough")))
+    with Fan() as fan:
+        fan.add(sink, lane=LaneOptions(linger=0.0))
+        for id in "abc":
+            with fan.open(id) as stream:
+                stream.write(id)
+        gate.set()
+
+    assert sink.calls.count("write failed") == 1
+    assert not sink.chunks
+
+
+def test_stream_whose_beat_will_never_work_again_is_given_up() -> None:
+    class Fenced(MemorySink):
+        heartbeat = 0.01
+
+        def beat(self, stream: StreamInfo) -> None:
+            self.calls.append(f"beat {stream.id}")
+            if stream.id == "fenced":
+                raise Permanent("another writer has taken over")
+
+    sink = Fenced()
+    with Fan(sink) as fan, fan.open("fenced") as fenced, fan.open("fine") as fine:
+        fenced.write("text")
+        fine.write("text")
+        wait_until(lambda: sink.calls.count("beat fine") > 5)
+        fenced.write(" that it will not have")
+
+    deliveries = {stream.id: stream.deliveries[0] for stream in fan.report.streams}
+    assert sink.calls.count("beat fenced") == 1
+    assert "taken over" in str(deliveries["fenced"].error)
+    assert deliveries["fine"].complete
