@@ -285,6 +285,7 @@ class Fan:
             row=stream.info.row,
             model=stream.info.model,
             finish_reason=stream.finish_reason,
+            cancelled=None if end is None or end.cancel is None else f"{end.cancel.reason!r}, by {end.cancel.by}",
             error=None if end is None or end.error is None else f"{end.error.type}: {end.error.message}",
             bytes=stream.length,
             tokens=stream.tokens,

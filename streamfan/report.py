@@ -59,6 +59,7 @@ class StreamReport:
         duration: Seconds from opening to the end; None while it runs.
         tpot: Seconds per token after the first text; None while it runs, and where there are fewer than two tokens.
         error: The producer's error; None if there was none.
+        cancelled: Why it was stopped, and by whom; None if nobody has.
     """
 
     id: str
@@ -74,6 +75,7 @@ class StreamReport:
     tpot: float | None
     sha256: str | None
     deliveries: tuple[DeliveryReport, ...]
+    cancelled: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,7 @@ class SinkReport:
     def __str__(self) -> str:
         # What to try comes last.
         reason, line, advice = (self.error or self.trouble or str(self.state)).partition("\n")
-        what = [f"sink {self.id!r}: {reason}"]
+        what = [reason if reason.startswith(f"sink {self.id!r}") else f"sink {self.id!r}: {reason}"]
         if self.missing:
             what.append(f"{self.missing:,} bytes not delivered")
         if self.lost:

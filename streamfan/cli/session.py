@@ -208,6 +208,8 @@ class Session:
         for stream in report.streams:
             if stream.error is not None and self._error is None:
                 console.say(f"Error: stream {stream.id!r} failed: {stream.error}")
+            elif stream.cancelled is not None and self._signal is None and not self._fan.deserted:
+                console.say(f"streamfan: stream {stream.id!r} was cancelled: {stream.cancelled}")
         self._say_what_is_missing()
         for path in self._config.spill.kept.values() if self._config.spill is not None else ():
             console.say(

@@ -482,3 +482,20 @@ def test_prompt_comes_from_standard_input_and_chat_is_a_template(shell: Shell) -
     (stream,) = done.summary["streams"]
     assert (stream["tokens"] > 10, stream["finish_reason"] in {"stop", "length"}) == (True, True)
     assert json.dumps(done.summary)
+
+
+def test_who_has_stopped_a_stream_is_told(shell: Shell) -> None:
+    shell.install_source(
+        "stopped",
+        """
+        def run(self, fan, request):
+            with fan.open("s") as stream:
+                stream.write("text")
+                stream.cancel("seen enough", by="alice")
+        """,
+    )
+
+    done = shell.run("run", "--source", "stopped")
+
+    assert (done.code, done.stdout) == (0, b"text")
+    assert "stream 's' was cancelled: 'seen enough', by alice" in done.stderr
