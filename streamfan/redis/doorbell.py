@@ -6,6 +6,8 @@ hears that looks into the log.
 
 from __future__ import annotations
 
+import select
+import ssl
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -56,6 +58,7 @@ class Doorbell(Line):
     ) -> None:
         super().__init__(address, credentials, timeout=timeout)
         self._shard = "S" if sharded else ""
+        self._poll = _poll(self._connection)
         self._wanted: set[str] = set()
         self._leaving: Counter[str] = Counter()
 
@@ -70,7 +73,8 @@ class Doorbell(Line):
     def buffered(self) -> bool:
         """Whether `messages` has something to give, or to raise: also what select() does not see any more."""
         try:
-            return not self.alive or self._readable()
+            # Asked of redis-py too, which notices that the server has hung up.
+            return not self.alive or (self._readable() and bool(self._call(lambda: self._connection.can_read(0))))
         except SinkError:
             return True
 
@@ -102,7 +106,9 @@ class Doorbell(Line):
         if not self.alive:
             # redis-py would connect again.
             raise Unreachable(f"Redis at {self.address}: the connection was lost")
-        return bool(self._call(lambda: self._connection.can_read(0)))
+        if self._poll is None or self._connection._parser._buffer.unread_bytes():
+            return bool(self._call(lambda: self._connection.can_read(0)))
+        return bool(self._poll.poll(0))
 
     def _read(self) -> list[Heard]:
         from redis.exceptions import MovedError
@@ -148,3 +154,15 @@ class Doorbell(Line):
         moved = sorted(channel for channel in self._wanted if key_slot(channel.encode()) == slot)
         self._wanted.difference_update(moved)
         return [Heard("moved", channel) for channel in moved]
+
+
+def _poll(connection: Any) -> select.poll | None:
+    """What asks a socket whether something has come, at a tenth of the price that redis-py asks.
+
+    None where a socket that has something may have nothing for us, as TLS does, and where redis-py reads otherwise.
+    """
+    if isinstance(connection._sock, ssl.SSLSocket) or not hasattr(connection._parser, "_buffer"):
+        return None
+    poll = select.poll()
+    poll.register(connection._sock, select.POLLIN)
+    return poll
