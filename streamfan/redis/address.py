@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from streamfan.errors import ConfigError
+from streamfan.redis.names import has_no_utf8
 from streamfan.redis.query import unusable_option
 
 SCHEMES = ("redis", "rediss", "unix")
@@ -32,7 +33,9 @@ class Address:
 
     def __post_init__(self) -> None:
         try:
-            problem = _problem(urlsplit(self.url)) or _problem_of_query(self.url)
+            problem = (
+                "is no UTF-8" if has_no_utf8(self.url) else _problem(urlsplit(self.url)) or _problem_of_query(self.url)
+            )
         except ValueError:
             problem = "has a host or a port that cannot be read"
         if problem is not None:

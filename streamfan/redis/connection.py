@@ -78,6 +78,10 @@ class Line:
             return call()
         except self._failures as error:
             raise self._lose(sorted_error(error, self.address)) from None
+        except ValueError as error:
+            # Only its type: it may hold what was to be sent, and that may be a password.
+            said = f"Redis at {self.address}: what was to be sent cannot be: {type(error).__name__}"
+            raise self._lose(Permanent(said)) from None
         except BaseException:
             self.close()
             raise

@@ -61,8 +61,15 @@ def check_prefix(prefix: str) -> None:
     Raises:
         UsageError: `prefix` is malformed.
     """
+    if has_no_utf8(prefix):
+        raise UsageError(f"prefix {prefix!r} is no UTF-8")
     if re.fullmatch(PREFIX, prefix) is None:
         raise UsageError(f"prefix {prefix!r} is malformed, expected at least one character, no spaces and no braces")
+
+
+def has_no_utf8(text: str) -> bool:
+    """Whether `text` cannot be sent: it comes from an argument or a variable that is no UTF-8."""
+    return re.search(r"[\ud800-\udfff]", text) is not None
 
 
 def index(prefix: str) -> str:

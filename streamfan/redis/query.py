@@ -17,6 +17,16 @@ IGNORED = (
     *("max_connections", "timeout", "retry_on_timeout", "retry_on_error", "decode_responses"),
     "health_check_interval",
 )
+# What a URL can say; of the rest that redis-py knows, much cannot be written in one, and fails only when it is used.
+_KNOWN = frozenset(
+    (
+        *IGNORED,
+        *("db", "username", "password", "client_name", "protocol", "encoding", "encoding_errors"),
+        *("socket_timeout", "socket_connect_timeout", "socket_keepalive", "socket_read_size"),
+        *("ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"),
+        *("ssl_cert_reqs", "ssl_check_hostname", "ssl_ciphers"),
+    )
+)
 # A socket takes no other timeouts.
 _LONGEST = 10 * 365 * 86400.0
 _RANGES = {
@@ -43,6 +53,8 @@ def _is_usable(scheme: str, name: str, value: str) -> bool:
     from redis.connection import Connection, parse_url
     from redis.exceptions import RedisError
 
+    if name not in _KNOWN:
+        return False
     try:
         options = parse_url(f"{scheme}://localhost/0?{urlencode({name: value})}")  # type: ignore[no-untyped-call]
         _check_values(options)
@@ -60,5 +72,7 @@ def _check_values(options: Mapping[str, Any]) -> None:
     for name, (least, most) in _RANGES.items():
         if name in options and not least <= options[name] <= most:
             raise ValueError(name)
-    codecs.lookup(options.get("encoding", "utf-8"))
+    if codecs.lookup(options.get("encoding", "utf-8")).name != "utf-8":
+        # Keys and texts are UTF-8 for all who read them.
+        raise ValueError("encoding")
     codecs.lookup_error(options.get("encoding_errors", "strict"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from streamfan.errors import MissingExtra, UsageError
 from streamfan.redis.address import Address
-from streamfan.redis.names import check_prefix
+from streamfan.redis.names import check_prefix, has_no_utf8
 from streamfan.subscriber.reading import Wanted
 from streamfan.subscriber.subscription import AsyncSubscription, Subscription
 
@@ -128,5 +128,7 @@ def _wanted(
         raise UsageError(f"{what} belongs to one stream\nTry: subscribe(url, stream, offset=..., attempt=...)")
     if not wait >= 0:
         raise UsageError(f"wait is {wait}, expected seconds, 0 or more")
+    if token is not None and has_no_utf8(token):
+        raise UsageError("the token is no UTF-8")
     check_prefix(prefix)
     return Wanted(address=Address(url), prefix=prefix, events=events, wait=wait, token=token)

@@ -130,10 +130,12 @@ class Hub:
                 # A URL that cannot be used, which no other try changes.
                 self._hang_up()
                 self._give_up(error)
-            except Exception as error:  # a fault of this package: nobody is to wait for ever because of it
-                log.exception("reading from Redis at %s failed", self._address)
+            except Exception as error:  # noqa: BLE001 - a fault of this package: nobody is to wait for ever because of it
+                # Only its type: what it holds and where it was raised may be anything, also a password.
+                said = f"reading from Redis at {self._address} failed: {type(error).__name__}"
+                log.error("%s", said)  # noqa: TRY400 - see above
                 self._hang_up()
-                self._give_up(StreamfanError(f"reading from Redis at {self._address} failed: {error!r}"))
+                self._give_up(StreamfanError(said))
         self._hang_up()
         for end in (self._alarm, self._ringer):
             end.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from streamfan.errors import StreamFailed, UsageError
 from streamfan.events import End, Start, Text, check_stream_id
+from streamfan.redis.names import has_no_utf8
 from streamfan.subscriber import hubs
 from streamfan.subscriber.mailbox import Mailbox
 from streamfan.subscriber.reader import Reader
@@ -123,7 +124,13 @@ class Reading:
         self._leave()
 
     def cancel(self, reason: str, by: str) -> Future[None]:
-        """Ask the producer to stop."""
+        """Ask the producer to stop.
+
+        Raises:
+            UsageError: The request could not be written down.
+        """
+        if has_no_utf8(f"{reason}{by}"):
+            raise UsageError("the reason to stop, or the name of who asks, is no UTF-8")
         wanted, stop = self._wanted, Stop(self.attempt, reason, by, self._wanted.token)
         return hubs.use(wanted.address, wanted.prefix, lambda hub: hub.stop(self.stream, stop))[1]
 

@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+import redis.connection
 
 from streamfan import asubscribe, subscribe
 from streamfan.errors import ConfigError, ServerRefused, ServerUnreachable
@@ -93,6 +94,17 @@ def test_tls_is_a_way_for_whom_its_certificate_convinces(produce: Produce) -> No
 def test_a_url_that_is_none_is_refused_at_the_call() -> None:
     with pytest.raises(ConfigError, match="begins with none of redis://"):
         subscribe("localhost:6379", "s")
+
+
+def test_what_cannot_be_sent_is_refused_and_not_repeated(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(redis.connection.Connection, "pack_commands", lambda *_: "s3cr3t\udcff".encode())
+
+    with pytest.raises(ServerRefused, match="cannot be: UnicodeEncodeError") as caught:
+        next(subscribe(server.url, "s", wait=60))
+
+    assert "s3cr3t" not in f"{caught.value!r} {caplog.text}"
 
 
 def test_an_option_of_the_url_that_nobody_knows_is_told(server: RedisServer) -> None:

@@ -22,12 +22,13 @@ from tests.support.redis_sinks import QUOTED, SECRET
         "redis://localhost:s3cr3t/0",
         "redis://localhost:0/0",
         "redis://localhost/s3cr3t",
+        "redis://:s3cr3t\udcff@localhost/0",
         "redis:///0",
         "unix://",
     ],
 )
 def test_what_is_no_redis_url_is_refused_and_not_repeated(url: str) -> None:
-    with pytest.raises(ConfigError, match=r"^the Redis URL (begins|has) .*\nTry: redis://") as caught:
+    with pytest.raises(ConfigError, match=r"^the Redis URL (begins|has|is no) .*\nTry: redis://") as caught:
         RedisSink(url)
 
     assert "s3cr3t" not in str(caught.value)
@@ -86,6 +87,12 @@ def test_the_way_to_another_server_differs_in_host_and_port_only(url: str, host:
         ("socket_timeout=nan", "socket_timeout"),
         ("encoding=s3cr3t", "encoding"),
         ("encoding_errors=s3cr3t", "encoding_errors"),
+        ("encoding=utf-16", "encoding"),
+        ("encoding=ascii", "encoding"),
+        ("credential_provider=s3cr3t", "credential_provider"),
+        ("redis_connect_func=s3cr3t", "redis_connect_func"),
+        ("retry=3", "retry"),
+        ("socket_keepalive_options=s3cr3t", "socket_keepalive_options"),
         ("db=s3cr3t", "db"),
         ("db=1&foo=s3cr3t", "foo"),
         ("ssl_cert_reqs=s3cr3t", "ssl_cert_reqs"),
@@ -105,7 +112,9 @@ def test_option_that_is_part_of_a_password_is_not_repeated() -> None:
     assert "s3cr3t" not in str(caught.value)
 
 
-@pytest.mark.parametrize("query", ["socket_timeout=0.1", "ssl_cert_reqs=none", "max_connections=10&timeout=5"])
+@pytest.mark.parametrize(
+    "query", ["socket_timeout=0.1", "ssl_cert_reqs=none", "encoding=UTF8", "max_connections=10&timeout=5"]
+)
 def test_option_that_redis_py_knows_is_taken(query: str) -> None:
     RedisSink(f"rediss://localhost/0?{query}")
 

@@ -180,8 +180,19 @@ def test_a_fault_of_this_package_is_told_to_whoever_waits(
     told = next_of(reading(made, patience=300))
 
     assert isinstance(told, StreamfanError)
-    assert "failed: TypeError" in str(told)
-    assert "Traceback" in caplog.text
+    assert str(told) == f"reading from Redis at {HERE} failed: TypeError"
+    assert str(told) in caplog.text
+
+
+def test_of_a_fault_nothing_is_told_but_its_type_for_it_may_hold_a_password(
+    redis: ScriptedRedis, made: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(redis, "home", lambda _: "s3cr3t\udcff".encode())
+
+    told = next_of(reading(made, patience=300))
+
+    assert str(told).endswith("failed: UnicodeEncodeError")
+    assert "s3cr3t" not in f"{told!r} {caplog.text}"
 
 
 # Requests to stop

@@ -199,3 +199,10 @@ def test_after_an_error_attempt_and_offset_are_of_the_same_place(hub: ScriptedHu
         reading.take()
 
     assert (reading.attempt, reading.offset) == (7, 90)
+
+
+def test_a_reason_that_cannot_be_written_down_is_refused_before_the_hub_has_it(hub: ScriptedHub) -> None:
+    with pytest.raises(UsageError, match="no UTF-8"):
+        begun().cancel("enough\udcff", "ann")
+
+    assert hub.stops == []
