@@ -71,7 +71,7 @@ def secret(value: Any) -> Any:
             return os.environ[name]
         case {"file": str(path), **rest} if not rest:
             try:
-                return Path(path).expanduser().read_text(encoding="utf-8").strip()
+                return Path(path).expanduser().read_text(encoding="utf-8-sig").strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise ValueError(f"file {path!r} cannot be read: {error}") from None
         case dict():

@@ -524,7 +524,7 @@ def test_cancel_of_what_was_trimmed_says_how_it_has_ended(shell: Shell, server: 
 def test_cancel_proves_a_token(shell: Shell, produce: Produce, way: str) -> None:
     producer = produce()
     producer.show_life(20, control="token")
-    (shell.folder / "token").write_text("open sesame\n")
+    (shell.folder / "token").write_text("\ufeffopen sesame\n", encoding="utf-8")
     answering = Background(lambda: answer(producer))
 
     done = (
@@ -613,6 +613,10 @@ def test_cancel_stops_a_real_run_and_its_text_so_far_stays(shell: Shell, server:
         (["--list", "--prefix", "a b"], "prefix 'a b' is malformed"),
         (["s", "--url", "http://user:s3cr3t@host"], "the Redis URL begins with none of redis://"),
         (["s", "--url", "redis://:s3cr3t@host/x"], "the Redis URL has a path that is no database number"),
+        (["s", "--url", "redis://:s3cr3t\udcff@host"], "the Redis URL is no UTF-8\nTry: redis://"),
+        (["s", "--url", "redis://:s3cr3tö@host?encoding=ascii"], "the Redis URL has an option that cannot be used"),
+        (["--list", "--url", "redis://host?retry=3"], "the Redis URL has an option that cannot be used: 'retry'"),
+        (["s", "--prefix", "a\udcff"], r"prefix 'a\udcff' is no UTF-8"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -635,6 +639,12 @@ def test_what_is_said_wrong_is_one_clear_error(
 )
 def test_what_cannot_be_parsed_is_usage(shell: Shell, arguments: list[str]) -> None:
     assert tail(shell, *arguments).code == 2
+
+
+def test_a_token_that_is_no_utf8_is_one_clear_error(shell: Shell) -> None:
+    done = tail(shell, "s", "--cancel", env={"STREAMFAN_TOKEN": "s3cr3t\udcff"})
+
+    assert (done.code, done.stderr) == (2, "Error: $STREAMFAN_TOKEN is no UTF-8\n")
 
 
 def test_a_url_of_the_environment_is_named_as_such(shell: Shell) -> None:
