@@ -62,15 +62,16 @@ class Watch:
         self.peeks = False
         self._look_whole_at = 0.0
         self._pace = _BRISK
-        self._lease_time = 0.0
         self._lost_at = 0.0
+        # Since when it is seen to that the lease is there.
+        self._watched_at = 0.0
 
     def add(self, reader: Reader, now: float) -> None:
         """Read for one more; a producer that was lost has its time again."""
         self.readers.append(reader)
         self.look_at, self.peeks = 0.0, False
         if self._lost_at <= now:
-            self._lost_at = now + self._lease_time
+            self._watched_at = now
 
     def needs(self, phase: Phase) -> list[Reader]:
         """The readers that are in `phase`."""
@@ -112,15 +113,15 @@ class Watch:
             now: The monotonic clock.
             contact: Since when there has been contact with the server without a break, on the same clock.
         """
-        self._lease_time = seen.lease_time
         self.look_at, self.peeks = now + _QUIET, False
         self._compare(seen.last, ended=seen.ended)
         if seen.lease is not None:
             self._lost_at = now + seen.remaining
             self._look_before(self._lost_at + _GRACE)
-        elif not seen.ended:
+        elif not seen.ended or self.needs(Phase.LIVE):
+            # Who is still live where the log has ended has read a later attempt than this server knows of.
             # A server that was away may have lost the lease, and a producer needs as long as we do to find it again.
-            self._lost_at = max(self._lost_at, contact + seen.lease_time)
+            self._lost_at = max(self._lost_at, max(contact, self._watched_at) + seen.lease_time)
             if now < self._lost_at or self.needs(Phase.CATCHING_UP):
                 self._look_before(max(self._lost_at, now) + _GRACE)
             else:

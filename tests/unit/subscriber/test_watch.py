@@ -79,13 +79,14 @@ def test_it_is_looked_at_as_soon_as_the_lease_may_have_run_out(watch: Watch) -> 
     assert 100.5 < watch.look_at <= 100.7
 
 
-def test_a_lease_that_is_absent_at_first_has_its_time_from_the_first_contact(watch: Watch) -> None:
+@pytest.mark.parametrize("contact", [0.0, 100.0])
+def test_a_lease_that_is_absent_at_first_has_its_time_from_when_somebody_reads(watch: Watch, contact: float) -> None:
     made = reader(watch, now=100.0)
 
-    watch.look(look(), now=100.0, contact=99.0)
-    watch.look(look(), now=118.9, contact=99.0)
+    watch.look(look(), now=100.0, contact=contact)
+    watch.look(look(), now=119.9, contact=contact)
     before = told(made)
-    watch.look(look(), now=119.0, contact=99.0)
+    watch.look(look(), now=120.0, contact=contact)
 
     assert (before, told(made)) == ([], ["ProducerLost"])
 
@@ -136,6 +137,16 @@ def test_a_stream_that_has_ended_has_lost_nobody(watch: Watch) -> None:
 
     assert told(made) == []
     assert made.phase is Phase.CATCHING_UP
+
+
+def test_the_end_of_an_older_attempt_hides_no_lost_producer(watch: Watch) -> None:
+    made = reader(watch)
+
+    watch.look(look(ended=True, last=EntryId(ATTEMPT - 1, 900)), now=1000.0, contact=990.0)
+    before = told(made)
+    watch.look(look(ended=True, last=EntryId(ATTEMPT - 1, 900)), now=1010.0, contact=990.0)
+
+    assert (before, told(made)) == ([], ["ProducerLost"])
 
 
 def test_what_the_log_still_has_comes_before_the_loss_of_its_producer(watch: Watch) -> None:
