@@ -42,6 +42,8 @@ _PATIENCE = 60.0
 # How long the thread stays when there is nothing to read.
 _IDLE = 2.0
 _LONGEST_SLEEP = 1.0
+# Whoever comes round no sooner did not run: it was stopped, or the machine was asleep, and others maybe too.
+_LONGEST_TURN = _LONGEST_SLEEP + 1.0
 # Nobody is read for while an answer is waited for, of a cluster as little as of the one server that is silent.
 _TIMEOUT = 2.0
 
@@ -70,6 +72,7 @@ class Hub:
             end.setblocking(False)
         # Since when there has been contact without a break; None while there is none.
         self._contact: float | None = None
+        self._turned_at = 0.0
         # Until when those are not told that would not wait: a wrong address is told at once.
         self._bearable = 0.0
         self._next_try = 0.0
@@ -172,6 +175,10 @@ class Hub:
             self._servers.at(Names(self._prefix, "").log)
             self._contact = monotonic()
             self._bearable = self._bearable or self._contact + _PATIENCE
+        now = monotonic()
+        if now > self._turned_at + _LONGEST_TURN:
+            self._contact = now
+        self._turned_at = now
         return self._contact
 
     def _pause(self) -> float:

@@ -195,6 +195,26 @@ def test_of_a_fault_nothing_is_told_but_its_type_for_it_may_hold_a_password(
     assert "s3cr3t" not in f"{told!r} {caplog.text}"
 
 
+def test_time_in_which_nobody_read_is_no_contact(
+    redis: ScriptedRedis, made: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contacts: list[float] = []
+    reader = live(redis, made)
+    monkeypatch.setattr(made._watches, "scan", contacts.append)
+    made.make_room(reader)
+    wait_until(lambda: contacts)
+
+    before = contacts[-1]
+    skipped = time.monotonic()
+    monkeypatch.setattr(hub, "monotonic", lambda: time.monotonic() + 9)
+    made.make_room(reader)
+    wait_until(lambda: contacts[-1] != before)
+    made.leave(reader)
+
+    assert before <= skipped
+    assert contacts[-1] >= skipped + 9
+
+
 # Requests to stop
 
 
