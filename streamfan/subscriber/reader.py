@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from streamfan.errors import Restarted, StreamError, TextAltered, WireError
-from streamfan.events import End, decode
+from streamfan.events import End, Start, decode
 from streamfan.redis.names import EntryId
 from streamfan.subscriber.position import Position
 
@@ -54,6 +54,8 @@ class Reader:
         self.page_length = _FIRST_PAGE
         self.position = Position(stream, offset, attempt)
         self._sought = False
+        # The last entry of the log that was read to its end.
+        self._read = EntryId(0, 0)
 
     def resume(self, patience: float) -> None:
         """Begin to read, or go on after an error."""
@@ -86,8 +88,11 @@ class Reader:
     @property
     def next_id(self) -> str:
         """From where in the log on it has not read, as XRANGE takes it."""
-        position = self.position
-        return f"{'(' if position.started else ''}{EntryId(position.attempt, position.offset)}"
+        return f"{'(' if self.position.started or self._read >= self._place else ''}{max(self._place, self._read)}"
+
+    @property
+    def _place(self) -> EntryId:
+        return EntryId(self.position.attempt, self.position.offset)
 
     def take_page(self, entries: Sequence[tuple[EntryId, bytes]], *, last: bool) -> None:
         """What the log holds from `next_id` on; `last` where it holds no more now."""
@@ -98,9 +103,10 @@ class Reader:
             if id.attempt > self.position.attempt:
                 self._restart(id.attempt)
             elif self.phase is Phase.CATCHING_UP:
-                self._give_decoded(data)
+                self._give_decoded(id, data)
             if self.phase is Phase.OVER:
                 return
+            self._read = id
         if self.mailbox.full:
             self.phase = Phase.PAUSED
         elif last:
@@ -126,7 +132,7 @@ class Reader:
         position = self.position
         if self.phase is not Phase.LIVE:
             return
-        if last > (position.attempt, position.offset):
+        if last > max(self._place, self._read):
             self.phase = Phase.CATCHING_UP
         elif ended and last.attempt == position.attempt:
             self.fail(
@@ -156,9 +162,14 @@ class Reader:
             # It may be a tale as well; if it is not, the log says the same.
             self.phase = Phase.CATCHING_UP
 
-    def _give_decoded(self, data: bytes) -> None:
+    def _give_decoded(self, id: EntryId, data: bytes) -> None:
         try:
-            self._give(decode(data))
+            event = decode(data)
+            if id != _entry_id(event):
+                raise WireError(
+                    f"stream {self.stream!r}: entry {id} of its log is a {event.type} of {_entry_id(event)}"
+                )
+            self._give(event)
         except (StreamError, WireError) as error:
             self.fail(error)
 
@@ -168,3 +179,13 @@ class Reader:
             self.phase = Phase.OVER
         if fresh is not None:
             self.mailbox.put(fresh)
+
+
+def _entry_id(event: Event) -> EntryId:
+    """Where in a log an event has to be."""
+    match event:
+        case Start():
+            return EntryId(event.attempt, 0)
+        case End():
+            return EntryId(event.attempt, event.offset + 1)
+    return EntryId(event.attempt, event.end)

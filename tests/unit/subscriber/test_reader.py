@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamfan.errors import HistoryTrimmed, Restarted, StreamNotFound, TextAltered, WireError
-from streamfan.events import Event, Gap
+from streamfan.events import Event, Gap, encode
 from streamfan.redis.names import EntryId
 from streamfan.subscriber.mailbox import Mailbox
 from streamfan.subscriber.reader import Phase, Reader
@@ -164,6 +164,39 @@ def test_an_entry_that_is_no_event_ends_it_with_an_error() -> None:
     first, told = taken(made)
     assert first == start()
     assert isinstance(told, WireError)
+
+
+@pytest.mark.parametrize(
+    ("id", "event"),
+    [
+        (EntryId(ATTEMPT, 9), start()),
+        (EntryId(ATTEMPT, 9), text(0, "Hello")),
+        (EntryId(ATTEMPT, 9), end("Hello")),
+        (EntryId(ATTEMPT, 9), text(5, " old", 6)),
+    ],
+    ids=["start", "text", "end", "attempt"],
+)
+def test_an_entry_that_stands_where_its_event_does_not_belong_ends_it_with_an_error(id: EntryId, event: Event) -> None:
+    made = live(*HELLO)
+    made.reconsider()
+
+    made.take_page([(id, encode(event))], last=False)
+
+    (told,) = taken(made)
+    assert isinstance(told, WireError)
+    assert f"entry 7-9 of its log is a {event.type} of " in str(told)
+
+
+def test_an_entry_that_brings_nothing_new_is_not_read_again() -> None:
+    made = reader()
+    made.found(ATTEMPT)
+
+    made.take_page(page([text(0, "")]), last=False)
+    after = made.next_id
+    made.take_page([], last=True)
+    made.compare(EntryId(ATTEMPT, 0), ended=False)
+
+    assert (after, made.phase) == ("(7-0", Phase.LIVE)
 
 
 def test_an_error_comes_after_what_was_read_and_only_once() -> None:
