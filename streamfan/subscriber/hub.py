@@ -25,23 +25,22 @@ from streamfan.subscriber.ears import Ears
 from streamfan.subscriber.faults import told
 from streamfan.subscriber.roll import Roll
 from streamfan.subscriber.stopping import Stop, ask
-from streamfan.subscriber.watches import Watches
+from streamfan.subscriber.watches import PATIENCE, Watches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from streamfan.redis.address import Address
-    from streamfan.redis.connection import Connection
     from streamfan.subscriber.arrivals import Arrivals
     from streamfan.subscriber.reader import Reader
 
 log = logging.getLogger("streamfan.subscriber")
 
-# How long a server may be away before those who read are told that would not wait so long by themselves.
-_PATIENCE = 60.0
 # How long the thread stays when there is nothing to read.
 _IDLE = 2.0
 _LONGEST_SLEEP = 1.0
+# A server that takes longer to fail is silent, and is not asked once more.
+_PROMPT = 1.0
 # Whoever comes round no sooner did not run: it was stopped, or the machine was asleep, and others maybe too.
 _LONGEST_TURN = _LONGEST_SLEEP + 1.0
 # Nobody is read for while an answer is waited for, of a cluster as little as of the one server that is silent.
@@ -165,8 +164,9 @@ class Hub:
         self._watches.scan(contact)
         self._roll.call()
         # A turn that went well: the server is there.
-        self._backoff.reset()
-        self._bearable = monotonic() + _PATIENCE
+        if not self._watches.strained:
+            self._backoff.reset()
+        self._bearable = monotonic() + PATIENCE
         self._sleep(self._pause(), self._ears.descriptors)
         self._hear()
 
@@ -174,7 +174,7 @@ class Hub:
         if self._contact is None:
             self._servers.at(Names(self._prefix, "").log)
             self._contact = monotonic()
-            self._bearable = self._bearable or self._contact + _PATIENCE
+            self._bearable = self._bearable or self._contact + PATIENCE
         now = monotonic()
         if now > self._turned_at + _LONGEST_TURN:
             self._contact = now
@@ -213,18 +213,22 @@ class Hub:
         while self._stops:
             stream, stop, future = self._stops[0]
             if not future.cancelled():
-                names = Names(self._prefix, stream)
-                _settle(future, self._left(self._servers.at(names.log), names, stop))
+                _settle(future, self._left(Names(self._prefix, stream), stop))
             self._stops.popleft()
 
-    def _left(self, connection: Connection, names: Names, stop: Stop) -> StreamfanError | None:
+    def _left(self, names: Names, stop: Stop, *, again: bool = True) -> StreamfanError | None:
         """Leave a request to stop; what it has met."""
+        asked = monotonic()
+        connection = self._servers.at(names.log)
         try:
             ask(connection, names, stop)
         except SinkError as error:
-            if not connection.alive:
+            if connection.alive:
+                return told(error)
+            if not again or monotonic() > asked + _PROMPT:
                 raise
-            return told(error)
+            # It may have been cut long ago, while nobody used it.
+            return self._left(names, stop, again=False)
         except StreamfanError as error:
             return error
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from enum import Enum
+from math import inf
 from typing import TYPE_CHECKING
 
 from streamfan.errors import Restarted, StreamError, TextAltered, WireError
@@ -44,6 +45,7 @@ class Reader:
     Attributes:
         patience: Until when a stream that is not there yet is waited for, on the monotonic clock.
         page_length: How many entries of the log to ask for at once.
+        strained_since: Since when every page that was asked for has broken the connection; None where the last has not.
     """
 
     def __init__(self, stream: str, offset: int, mailbox: Mailbox, attempt: int = 0) -> None:
@@ -52,6 +54,9 @@ class Reader:
         self.phase = Phase.OVER
         self.patience = 0.0
         self.page_length = _FIRST_PAGE
+        self.strained_since: float | None = None
+        # Entries that a server is trusted to send in one answer.
+        self._trusted: float = inf
         self.position = Position(stream, offset, attempt)
         self._sought = False
         # The last entry of the log that was read to its end.
@@ -84,6 +89,18 @@ class Reader:
         if not meant:
             self.position.begin(attempt)
         self.phase = Phase.CATCHING_UP
+
+    def strain(self, now: float) -> None:
+        """The connection broke over a page: it may be more than the server sends, so ask for half of it."""
+        self.page_length = max(1, self.page_length // 2)
+        self._trusted = self.page_length
+        self.strained_since = now if self.strained_since is None else self.strained_since
+
+    def relax(self, page_length: int) -> None:
+        """A page has come, and the next one had better be so long, or as long as the server is trusted to send."""
+        self.strained_since = None
+        self._trusted += 1
+        self.page_length = int(min(page_length, self._trusted))
 
     @property
     def next_id(self) -> str:

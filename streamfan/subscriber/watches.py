@@ -16,6 +16,7 @@ from streamfan.errors import Retryable, ServerRefused, SinkError, WireError
 from streamfan.events import decode
 from streamfan.redis.names import Names
 from streamfan.subscriber import history
+from streamfan.subscriber.faults import told
 from streamfan.subscriber.reader import Phase
 from streamfan.subscriber.watch import Watch
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 log = logging.getLogger("streamfan.subscriber")
+
+PATIENCE = 60.0
+"""Seconds for which a server may be away before those who read are told that would not wait so long by themselves."""
 
 # Streams that are asked about in one go, and entries that are asked for: an answer is in memory as a whole.
 _BATCH = 64
@@ -66,6 +70,11 @@ class Watches:
 
     def __bool__(self) -> bool:
         return bool(self._by_stream)
+
+    @property
+    def strained(self) -> bool:
+        """Whether the connection broke the last time that somebody was read for."""
+        return any(reader.strained_since is not None for watch in self._busy for reader in watch.readers)
 
     @property
     def next_at(self) -> float:
@@ -161,14 +170,29 @@ class Watches:
             for reader in watch.readers
             if reader.phase is Phase.CATCHING_UP or (reader.phase is Phase.SEEKING and watch.look_at <= now)
         ]
+        # Last those that may break the connection for all, and of them those that have done so most often.
+        turns.sort(key=lambda turn: (turn[1].strained_since is not None, -turn[1].page_length))
         for connection, batch in self._batches(turns, _entries):
             commands = (_question(watch.names, reader) for watch, reader in batch)
-            answers = self._ask(connection, *commands)
+            try:
+                answers = self._ask(connection, *commands)
+            except SinkError as error:
+                self._strain([reader for _, reader in batch if reader.phase is Phase.CATCHING_UP], error)
+                raise
             for (watch, reader), answer in zip(batch, answers, strict=True):
                 self._take(watch, reader, answer)
         for watch in {watch for watch, _ in turns}:
             self._tidy(watch)
         self._busy = {watch for watch in self._busy if not watch.heard or watch.needs(Phase.CATCHING_UP)}
+
+    def _strain(self, readers: Sequence[Reader], error: SinkError) -> None:
+        """The connection broke while these were read for; who has met nothing else for long is told."""
+        now = monotonic()
+        for reader in readers:
+            reader.strain(now)
+            if reader.strained_since is not None and now >= max(reader.strained_since + PATIENCE, reader.patience):
+                reader.fail(told(error))
+                self._tidy(self._by_stream[reader.stream])
 
     def _take(self, watch: Watch, reader: Reader, answer: Any) -> None:
         """What the log says to one reader."""
@@ -178,7 +202,7 @@ class Watches:
         entries = history.entries(answer)
         if reader.phase is Phase.CATCHING_UP:
             last = len(entries) < reader.page_length
-            reader.page_length = history.page_length(entries) if entries else reader.page_length
+            reader.relax(history.page_length(entries) if entries else reader.page_length)
             reader.take_page(entries, last=last)
             return
         if entries:
@@ -261,7 +285,9 @@ def _look(watch: Watch) -> tuple[history.Command, ...]:
 
 
 def _entries(reader: Reader) -> int:
-    """How many entries its question asks for."""
+    """How many entries its question asks for; as many as there can be where it had better be asked alone."""
+    if reader.strained_since is not None:
+        return _BATCH_ENTRIES
     return 1 if reader.phase is Phase.SEEKING else reader.page_length
 
 

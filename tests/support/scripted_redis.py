@@ -29,6 +29,7 @@ class ScriptedRedis:
         listed: Ids in the index.
         away: What whoever connects meets, or sends a command.
         silent: What whoever sends a command meets, and can connect again.
+        cut: What whoever sends a command meets once.
         refuses: What a command of this name meets.
         tries: How often somebody wanted a connection.
         asked: How often commands were sent.
@@ -47,6 +48,7 @@ class ScriptedRedis:
         self.listed: list[str] = []
         self.away: SinkError | None = None
         self.silent: SinkError | None = None
+        self.cut: SinkError | None = None
         self.refuses: dict[str, SinkError] = {}
         self.tries = 0
         self.asked = 0
@@ -95,7 +97,7 @@ class ScriptedRedis:
 
     def answers(self, *commands: tuple[Any, ...]) -> list[Any]:
         self.asked += 1
-        trouble = self.away or self.silent
+        trouble, self.cut = self.away or self.silent or self.cut, None
         if trouble is not None:
             self.alive = False
             raise trouble

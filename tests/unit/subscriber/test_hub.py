@@ -130,7 +130,7 @@ def test_a_server_that_is_away_is_told_after_a_minute_and_not_before(
 
 
 def test_who_would_wait_longer_is_told_later(redis: ScriptedRedis, made: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "_PATIENCE", 0.0)
+    monkeypatch.setattr(hub, "PATIENCE", 0.0)
     patient = live(redis, made, patience=300)
     impatient = reading(made)
     wait_until(lambda: taken(impatient))
@@ -253,7 +253,10 @@ def test_a_request_that_finds_the_server_lost_breaks_contact_for_all(redis: Scri
     assert isinstance(error, ServerUnreachable)
 
 
-def test_many_requests_to_a_silent_server_wait_for_one_answer(redis: ScriptedRedis, made: Hub) -> None:
+def test_many_requests_to_a_silent_server_wait_for_one_answer(
+    redis: ScriptedRedis, made: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_PROMPT", -1.0)
     gate = threading.Event()
     made._order(lambda: gate.wait(20))
     redis.silent = AWAY
@@ -267,6 +270,15 @@ def test_many_requests_to_a_silent_server_wait_for_one_answer(redis: ScriptedRed
     assert {type(error) for error in errors} == {ServerUnreachable}
     assert len({id(error) for error in errors}) == 5
     assert asked == [1]
+
+
+def test_a_request_that_finds_a_cut_connection_is_left_by_the_next(redis: ScriptedRedis, made: Hub) -> None:
+    redis.leases[STREAM] = Lease(attempt=ATTEMPT, writer="w", seconds=20, control="open").encode()
+    redis.cut = AWAY
+
+    made.stop(STREAM, STOP).result(20)
+
+    assert redis.set == [Names("streamfan", STREAM).cancel]
 
 
 def test_a_request_that_nobody_waits_for_any_more_is_not_left(redis: ScriptedRedis, made: Hub) -> None:

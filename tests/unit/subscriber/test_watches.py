@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from streamfan.errors import ServerRefused, SinkError, StreamNotFound
-from streamfan.events import Event, encode
+from streamfan.errors import ServerRefused, ServerUnreachable, SinkError, StreamNotFound
+from streamfan.events import Event, Text, encode
 from streamfan.redis.address import Address
 from streamfan.redis.errors import Refused, Unreachable
 from streamfan.redis.lease import Lease
@@ -33,6 +34,7 @@ class ScriptedServer:
         logs: What each log holds, or the error that asking for it meets.
         asked: Every command, in the batches in which they came.
         lease: What every lease holds.
+        sends: How many entries of a log it sends at most before it hangs up.
         listened: Channels that were asked for, and with "-" those that were left.
     """
 
@@ -43,6 +45,7 @@ class ScriptedServer:
         self.asked: list[tuple[tuple[Any, ...], ...]] = []
         self.listened: list[str] = []
         self.lease: bytes | None = None
+        self.sends: int | None = None
 
     def home(self, key: str) -> Address:
         return HERE
@@ -58,6 +61,8 @@ class ScriptedServer:
 
     def answers(self, *commands: tuple[Any, ...]) -> list[Any]:
         self.asked.append(commands)
+        if self.sends is not None and any(self._size(*command) > self.sends for command in commands):
+            raise Unreachable("closed by server")
         return [self._answer(*command) for command in commands]
 
     @property
@@ -68,6 +73,11 @@ class ScriptedServer:
     def count(self, batch: tuple[tuple[Any, ...], ...]) -> int:
         """How many entries a batch asks for."""
         return sum(command[-1] for command in batch if command[0] == "XRANGE")
+
+    def _size(self, command: str, key: str, *arguments: Any) -> int:
+        """How many entries of a log this would be answered with, more or less."""
+        held = self.logs.get(key, [])
+        return min(arguments[-1], len(held)) if command == "XRANGE" and isinstance(held, list) else 0
 
     def _answer(self, command: str, key: str, *arguments: Any) -> Any:
         if command in {"GET", "PTTL"} or key.endswith(":attempt"):
@@ -172,6 +182,68 @@ def test_a_page_has_fewer_entries_where_they_are_large_and_an_answer_has_not_too
     assert max(map(server.count, server.asked)) <= 512
 
 
+@pytest.fixture
+def large(server: ScriptedServer, watches: Watches) -> Reader:
+    """A reader of a log that the server does not send as a whole, with another stream beside it."""
+    server.logs[log(STREAM)] = [text(number, "x") for number in range(40)]
+    server.logs[log("other")] = [start()]
+    made = reader(watches)
+    reader(watches, "other")
+    watches.listen()
+    for name in (STREAM, "other"):
+        watches.acknowledged(Names("streamfan", name).live)
+    watches.read()
+    return made
+
+
+def read_again(watches: Watches) -> None:
+    """Read, and after a lost connection listen first."""
+    try:
+        watches.read()
+    except Unreachable:
+        watches.deafen()
+        watches.listen()
+        for name in (STREAM, "other"):
+            watches.acknowledged(Names("streamfan", name).live)
+
+
+def test_a_page_that_broke_the_connection_is_asked_for_by_half_and_alone(
+    server: ScriptedServer, watches: Watches, large: Reader
+) -> None:
+    server.sends = 3
+    del server.asked[:]
+
+    for _ in range(30):
+        read_again(watches)
+
+    assert server.counts[:2] == [16, 16]
+    assert {8, 4} <= set(server.counts[2:6])
+    assert [event.offset for event in taken(large) if isinstance(event, Text)] == list(range(40))
+    assert not watches.strained
+
+
+def test_who_is_sent_nothing_however_little_is_told_after_a_minute_and_nobody_else(
+    server: ScriptedServer, watches: Watches, large: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.sends = 0
+    server.logs[log("other")] = []
+    now = [time.monotonic()]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+
+    for seconds in (0, 1, 58):
+        now[0] += seconds
+        read_again(watches)
+    before = taken(large)
+    strained = watches.strained
+    now[0] += 1
+    read_again(watches)
+
+    (error,) = taken(large)
+    assert (before, strained) == ([], True)
+    assert isinstance(error, ServerUnreachable)
+    assert watches
+
+
 def test_many_streams_are_asked_about_in_batches(server: ScriptedServer, watches: Watches) -> None:
     names = [f"s{number}" for number in range(150)]
     for name in names:
@@ -232,7 +304,7 @@ def test_a_stream_that_was_not_there_is_read_at_once_when_its_channel_speaks(
 def test_an_answer_that_refuses_one_stream_is_told_to_its_readers_only(
     server: ScriptedServer, watches: Watches
 ) -> None:
-    server.logs[log(STREAM)] = Refused("WRONGTYPE")
+    server.logs[log(STREAM)] = Refused("NOPERM")
     server.logs[log("other")] = [start()]
     made, other = reader(watches), reader(watches, "other")
     watches.listen()
