@@ -57,17 +57,22 @@ class Arrivals:
 
     Args:
         give: Called with what has begun, or with the error after which nothing more comes.
+        full: Whether whoever waits has more than enough to read; what begins meanwhile is given later, if the index
+            has it still.
     """
 
-    def __init__(self, give: Callable[[Arrival | BaseException], object]) -> None:
+    def __init__(
+        self, give: Callable[[Arrival | BaseException], object], full: Callable[[], bool] = lambda: False
+    ) -> None:
         self._give = give
+        self._full = full
         self._listed = False
         self._old: dict[str, int] = {}
         self._given = Latest()
 
     def announce(self, arrival: Arrival) -> None:
         """Somebody says that this has begun."""
-        if self._given.advance(arrival):
+        if not self._full() and self._given.advance(arrival):
             self._old.pop(arrival.stream, None)
             self._give(arrival)
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # An attempt is known a moment before its log has it.
 _BEGINS = 1.0
 
+# Anybody may announce streams; more than the index of a Redis ever holds.
+_MOST_WAITING = 10_000
+
 
 class Newcomers:
     """The reading of every stream that begins from now on, each to its end before the next; for one consumer.
@@ -46,7 +49,8 @@ class Newcomers:
         self._found: deque[Arrival | BaseException] = deque()
         # What was read, which may have been a later attempt than the one that had arrived.
         self._read = Latest()
-        self._arrivals = Arrivals(_Bin(self._found, news))
+        found = _Bin(self._found, news)
+        self._arrivals = Arrivals(found, found.full)
         self._attends = False
         self._current: Reading | None = None
         self._leave: Callable[[], object] = lambda: None
@@ -161,3 +165,6 @@ class _Bin:
     def __call__(self, found: Arrival | BaseException) -> None:
         self._found.append(found)
         self._news()
+
+    def full(self) -> bool:
+        return len(self._found) >= _MOST_WAITING

@@ -132,6 +132,20 @@ def test_not_every_stream_is_remembered_for_ever() -> None:
     assert len(made._given) < 70_000
 
 
+def test_what_finds_no_room_is_given_when_the_index_says_it_again() -> None:
+    given: list[Arrival | BaseException] = []
+    full = True
+    made = Arrivals(given.append, lambda: full)
+
+    made.list([])
+    made.announce(A)
+    before = list(given)
+    full = False
+    made.list([A])
+
+    assert (before, given) == ([], [A])
+
+
 def test_an_error_is_given_after_what_was_found() -> None:
     made, given = arrivals()
     error = ServerUnreachable("away")

@@ -234,3 +234,9 @@ def test_what_is_stopped_is_the_stream_that_is_read(hub: ScriptedHub, newcomers:
 
     ((stream, stop),) = hub.stops
     assert (stream, stop.reason, stop.by) == ("a", "enough", "ann")
+
+
+def test_of_streams_that_anybody_announces_only_so_many_wait(hub: ScriptedHub, newcomers: Newcomers) -> None:
+    hub.begin(*(f"s{number}" for number in range(30_000)))
+
+    assert len(newcomers._found) == 10_000
