@@ -55,7 +55,9 @@ def sorted_error(error: Exception, address: Address) -> SinkError:
     message = f"Redis at {address}: {text}"
     match error:
         case redis.AuthenticationError() | redis.AuthorizationError():
-            return Permanent(f"{message}\nTry: USER:PASSWORD@ in the URL, or the options 'username' and 'password'")
+            return Permanent(
+                f"{message}\nTry: USER:PASSWORD@ in the URL, or for a sink its options 'username' and 'password'"
+            )
         case redis.MovedError() as moved:
             return Moved(f"Redis at {address}: slot {moved.slot_id} is at {moved.host}:{moved.port} now")
         case redis.ReadOnlyError() | redis.ClusterDownError():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
-from streamfan.errors import MissingExtra, UsageError
+from streamfan.errors import UsageError
 from streamfan.redis.address import Address
 from streamfan.redis.names import check_prefix, has_no_utf8
+from streamfan.subscriber.faults import check_client
 from streamfan.subscriber.reading import Wanted
 from streamfan.subscriber.subscription import AsyncSubscription, Subscription
 
@@ -119,10 +120,7 @@ def asubscribe(
 def _wanted(
     url: str, stream: str | None, offset: int, attempt: int, events: bool, wait: float, prefix: str, token: str | None
 ) -> Wanted:
-    try:
-        import redis  # noqa: F401 - only whether it is there
-    except ImportError:
-        raise MissingExtra("subscribe()", "redis", "redis") from None
+    check_client("subscribe()")
     if stream is None and (offset or attempt):
         what = "an offset" if offset else "an attempt"
         raise UsageError(f"{what} belongs to one stream\nTry: subscribe(url, stream, offset=..., attempt=...)")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 PAGE = 128
 """Entries of a log that are asked for at once, at most."""
 
+OTHER_TYPE = "WRONGTYPE"
+"""What an answer begins with that says that a key is not what it should be."""
+
 _PAGE_BYTES = 256 * 1024
 
 DEFAULT_LEASE = 20.0

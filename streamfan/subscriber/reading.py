@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from streamfan.redis.address import Address
     from streamfan.subscriber.hub import Hub
 
+# Every number in the protocol is at most this.
+_LARGEST = 2**53 - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -63,15 +66,15 @@ class Reading:
         over: Whether there is nothing more to come.
 
     Raises:
-        UsageError: A malformed id, or a negative number.
+        UsageError: A malformed id, or a number that is negative or of more than 53 bits.
     """
 
     def __init__(self, wanted: Wanted, stream: str, offset: int, attempt: int, news: Callable[[], object]) -> None:
         check_stream_id(stream)
-        if attempt < 0:
-            raise UsageError(f"attempt {attempt} is negative, expected the number of one, or 0 for the newest")
-        if offset < 0:
-            raise UsageError(f"offset {offset} is negative, expected UTF-8 bytes from the start of the text")
+        if not 0 <= attempt <= _LARGEST:
+            raise UsageError(f"attempt {attempt} is none, expected the number of one, or 0 for the newest")
+        if not 0 <= offset <= _LARGEST:
+            raise UsageError(f"offset {offset} is none, expected UTF-8 bytes from the start of the text")
         self.info: Start | None = None
         self.outcome: End | None = None
         self.stream = stream

@@ -12,7 +12,7 @@ from streamfan.redis.errors import Refused
 from streamfan.redis.names import Names, check_prefix, index
 from streamfan.redis.servers import Servers
 from streamfan.subscriber import history
-from streamfan.subscriber.faults import told
+from streamfan.subscriber.faults import check_client, told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from streamfan.events import Event
     from streamfan.redis.address import Address
-
-_OTHER_TYPE = "WRONGTYPE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +45,10 @@ def recent(address: Address, prefix: str = "streamfan", count: int = 50) -> list
 
     Raises:
         UsageError: A malformed prefix.
+        MissingExtra: redis-py is not installed.
         ServerError: The server does not answer, or refuses.
     """
+    check_client("a list of streams")
     check_prefix(prefix)
     servers = Servers(address)
     try:
@@ -67,7 +67,7 @@ def _recent(servers: Servers, names: Names) -> RecentStream:
         lease, last = servers.at(names.log).pipeline(("GET", names.lease), history.newest(names))
     except Refused as error:
         # A key of this name that is something else must not hide the others.
-        if _OTHER_TYPE not in str(error):
+        if history.OTHER_TYPE not in str(error):
             raise
         lease, last = None, []
     found = history.entries(last)

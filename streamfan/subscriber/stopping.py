@@ -62,7 +62,8 @@ def _check(lease: Lease, stream: str, stop: Stop) -> None:
     if stop.attempt not in {0, lease.attempt}:
         raise _refused(stream, f"attempt {stop.attempt} is over, and attempt {lease.attempt} was not meant")
     if lease.control == "off":
-        raise _refused(stream, "its producer hears no request to stop\nTry: -o redis.control=true where it runs")
+        hint = 'Try: -o redis.control=true where it runs, or fan.add("redis", control=True)'
+        raise _refused(stream, f"its producer hears no request to stop\n{hint}")
     if lease.control == "token" and stop.token is None:
         raise _refused(stream, "its producer wants a token\nTry: the one that it was started with")
 

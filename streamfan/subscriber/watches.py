@@ -197,7 +197,7 @@ class Watches:
     def _take(self, watch: Watch, reader: Reader, answer: Any) -> None:
         """What the log says to one reader."""
         if isinstance(answer, SinkError):
-            reader.fail(_refusal(answer))
+            reader.fail(_refusal(answer, reader.stream))
             return
         entries = history.entries(answer)
         if reader.phase is Phase.CATCHING_UP:
@@ -232,7 +232,7 @@ class Watches:
         refused = next((answer for answer in answers if isinstance(answer, SinkError)), None)
         try:
             if refused is not None:
-                raise _refusal(refused)
+                raise _refusal(refused, watch.names.stream)
             if watch.peeks:
                 found = history.entries(answers[0])
                 watch.peek(found[0][0] if found else None, monotonic())
@@ -273,10 +273,13 @@ class Watches:
                 yield connection, batch
 
 
-def _refusal(answer: SinkError) -> ServerRefused:
+def _refusal(answer: SinkError, stream: str) -> ServerRefused | WireError:
     """What a reader is told; an answer that says that the connection is of no more use is raised."""
     if isinstance(answer, Retryable):
         raise answer
+    if history.OTHER_TYPE in str(answer):
+        # The server has nothing against whoever asks.
+        return WireError(f"stream {stream!r}: one of its keys is something else: {answer}")
     return ServerRefused(str(answer))
 
 

@@ -12,7 +12,7 @@ import pytest
 import redis.connection
 
 from streamfan import asubscribe, subscribe
-from streamfan.errors import ConfigError, ServerRefused, ServerUnreachable
+from streamfan.errors import ConfigError, ServerRefused, ServerUnreachable, WireError
 from tests.support.producer import Background
 from tests.support.receiver import CERTIFICATE
 from tests.support.redis_server import RedisServer, free_port
@@ -158,14 +158,14 @@ def test_a_user_who_may_not_is_refused(user: str, stream: str | None, locked: Re
         next(subscribe(url_of(locked, user), stream, wait=60))
 
 
-def test_a_key_that_is_something_else_is_refused(server: RedisServer, produce: Produce) -> None:
+def test_a_key_that_is_something_else_is_told(server: RedisServer, produce: Produce) -> None:
     server.client.set("streamfan:{s}:log", "text")
     other = produce(server.url, "other")
     other.write("Hello")
     reading = subscribe(server.url, "other")
     first = next(reading)
 
-    with pytest.raises(ServerRefused, match="WRONGTYPE"):
+    with pytest.raises(WireError, match=r"stream 's': one of its keys is something else: .*WRONGTYPE"):
         next(subscribe(server.url, "s"))
     other.write(", world")
 

@@ -117,8 +117,9 @@ def test_an_offset_after_the_end_is_of_another_text(server: RedisServer, produce
 @pytest.mark.parametrize(
     ("stream", "how", "said"),
     [
-        ("s", {"offset": -1}, "offset -1 is negative"),
-        ("s", {"attempt": -1}, "attempt -1 is negative"),
+        ("s", {"offset": -1}, "offset -1 is none"),
+        ("s", {"attempt": -1}, "attempt -1 is none"),
+        ("s", {"offset": 2**53}, "offset 9007199254740992 is none"),
         (None, {"offset": 5}, "an offset belongs to one stream"),
         (None, {"attempt": 5}, "an attempt belongs to one stream"),
         ("../s", {}, r"stream id '../s' is malformed"),

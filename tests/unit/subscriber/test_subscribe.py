@@ -8,6 +8,8 @@ import pytest
 
 from streamfan import asubscribe, subscribe
 from streamfan.errors import MissingExtra
+from streamfan.redis.address import Address
+from streamfan.subscriber.recent import recent
 
 
 def test_without_redis_py_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,6 +19,8 @@ def test_without_redis_py_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) ->
         subscribe("redis://localhost", "s")
     with pytest.raises(MissingExtra):
         asubscribe("redis://localhost", "s")
+    with pytest.raises(MissingExtra):
+        recent(Address("redis://localhost"))
 
 
 def test_subscribing_alone_reads_nothing_and_starts_nothing() -> None:
