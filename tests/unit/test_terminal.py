@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamfan.terminal import visible
+from streamfan.terminal import visible, visible_json
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,11 @@ def test_no_control_character_but_newline_and_tab_is_left(text: str) -> None:
 @given(st.text(), st.text())
 def test_result_does_not_depend_on_where_the_text_is_split(head: str, tail: str) -> None:
     assert visible(head) + visible(tail) == visible(head + tail)
+
+
+@given(st.recursive(st.text(), st.lists))
+def test_json_stays_json_and_means_the_same(value: object) -> None:
+    shown = visible_json(json.dumps(value, ensure_ascii=False))
+
+    assert json.loads(shown) == value
+    assert visible(shown) == shown
