@@ -43,6 +43,8 @@ _LONGEST_SLEEP = 1.0
 _PROMPT = 1.0
 # Whoever comes round no sooner did not run: it was stopped, or the machine was asleep, and others maybe too.
 _LONGEST_TURN = _LONGEST_SLEEP + 1.0
+# So many failures in a row are more than a connection that was cut: they are told, once.
+_AWAY = 2
 # Nobody is read for while an answer is waited for, of a cluster as little as of the one server that is silent.
 _TIMEOUT = 2.0
 
@@ -65,7 +67,7 @@ class Hub:
         self._watches = Watches(address, self._servers, self._ears, prefix)
         self._roll = Roll(self._servers, self._ears, prefix)
         self._orders: deque[Callable[[], object]] = deque()
-        self._stops: deque[tuple[str, Stop, Future[None]]] = deque()
+        self._stops: deque[tuple[str, Stop, Future[bool]]] = deque()
         self._alarm, self._ringer = socket.socketpair()
         for end in (self._alarm, self._ringer):
             end.setblocking(False)
@@ -103,9 +105,9 @@ class Hub:
         """Tell `arrivals` no more."""
         self._order(lambda: self._roll.remove(arrivals))
 
-    def stop(self, stream: str, stop: Stop) -> Future[None]:
-        """Ask the producer of `stream` to stop; the future says whether the request was left for it."""
-        future: Future[None] = Future()
+    def stop(self, stream: str, stop: Stop) -> Future[bool]:
+        """Ask the producer of `stream` to stop; the future says whether the request was left, or it has ended."""
+        future: Future[bool] = Future()
         self._order(lambda: self._stops.append((stream, stop, future)))
         return future
 
@@ -216,12 +218,12 @@ class Hub:
                 _settle(future, self._left(Names(self._prefix, stream), stop))
             self._stops.popleft()
 
-    def _left(self, names: Names, stop: Stop, *, again: bool = True) -> StreamfanError | None:
-        """Leave a request to stop; what it has met."""
+    def _left(self, names: Names, stop: Stop, *, again: bool = True) -> StreamfanError | bool:
+        """Leave a request to stop: whether there was somebody to ask, or what it has met."""
         asked = monotonic()
         connection = self._servers.at(names.log)
         try:
-            ask(connection, names, stop)
+            return ask(connection, names, stop)
         except SinkError as error:
             if connection.alive:
                 return told(error)
@@ -231,7 +233,6 @@ class Hub:
             return self._left(names, stop, again=False)
         except StreamfanError as error:
             return error
-        return None
 
     # When the server is away
 
@@ -245,6 +246,8 @@ class Hub:
         if not self._next_try:
             self._give_up(told(error))
             return
+        if self._backoff.failures == _AWAY:
+            log.warning("%s; trying again", error)
         self._refuse(told(error))
         if now >= self._bearable:
             self._watches.fail(told(error), until=now)
@@ -268,10 +271,10 @@ class Hub:
         self._servers.close()
 
 
-def _settle(future: Future[None], error: StreamfanError | None) -> None:
+def _settle(future: Future[bool], outcome: StreamfanError | bool) -> None:
     # Whoever waits for it may have given up.
     if future.set_running_or_notify_cancel():
-        if error is None:
-            future.set_result(None)
+        if isinstance(outcome, StreamfanError):
+            future.set_exception(outcome)
         else:
-            future.set_exception(error)
+            future.set_result(outcome)

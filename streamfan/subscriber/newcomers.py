@@ -135,7 +135,7 @@ class Newcomers:
         if self._current is not None:
             self._current.close()
 
-    def cancel(self, reason: str, by: str) -> Future[None]:
+    def cancel(self, reason: str, by: str) -> Future[bool]:
         """Ask the producer of the stream that is read to stop."""
         if self._current is None:
             raise UsageError("no stream has begun yet, so there is none to stop")

@@ -126,7 +126,7 @@ class Reading:
         self.over = True
         self._leave()
 
-    def cancel(self, reason: str, by: str) -> Future[None]:
+    def cancel(self, reason: str, by: str) -> Future[bool]:
         """Ask the producer to stop.
 
         Raises:

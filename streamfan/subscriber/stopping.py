@@ -32,8 +32,8 @@ class Stop:
     token: str | None = field(repr=False)
 
 
-def ask(connection: Connection, names: Names, stop: Stop) -> None:
-    """Leave a request for the producer; does nothing where the stream has ended.
+def ask(connection: Connection, names: Names, stop: Stop) -> bool:
+    """Leave a request for the producer; False where the stream has ended, and there is nobody to ask.
 
     Raises:
         StreamNotFound: There is no such stream.
@@ -41,7 +41,7 @@ def ask(connection: Connection, names: Names, stop: Stop) -> None:
     """
     seen = history.seen(*connection.pipeline(*history.look(names)))
     if seen.ended:
-        return
+        return False
     if seen.last is None and seen.lease is None:
         said = f"there is no stream {names.stream!r} in Redis at {connection.address}"
         raise StreamNotFound(said, stream=names.stream)
@@ -56,6 +56,7 @@ def ask(connection: Connection, names: Names, stop: Stop) -> None:
         proof=None if stop.token is None else proof(stop.token, names.stream, attempt),
     )
     connection.command("SET", names.cancel, request.encode(), "PX", int(REQUEST_KEPT * 1000))
+    return True
 
 
 def _check(lease: Lease, stream: str, stop: Stop) -> None:

@@ -91,8 +91,8 @@ class Subscription(_Subscription[T]):
             self._reading.begin()
             self._bell.wait()
 
-    def cancel(self, reason: str = "cancelled", *, by: str = "subscriber") -> None:
-        """Ask the producer to stop, and go on reading; does nothing where the stream has ended.
+    def cancel(self, reason: str = "cancelled", *, by: str = "subscriber") -> bool:
+        """Ask the producer to stop, and go on reading; False where the stream has ended, and nothing was asked.
 
         What is meant is the attempt of which something was given, or else whichever there is.
 
@@ -104,7 +104,7 @@ class Subscription(_Subscription[T]):
             StreamNotFound: There is no such stream.
             ServerError: The request could not be left.
         """
-        self._reading.cancel(reason, by).result()
+        return self._reading.cancel(reason, by).result()
 
     def __enter__(self) -> Self:
         return self
@@ -136,9 +136,9 @@ class AsyncSubscription(_Subscription[T]):
             self._reading.begin()
             await news.wait()
 
-    async def cancel(self, reason: str = "cancelled", *, by: str = "subscriber") -> None:
+    async def cancel(self, reason: str = "cancelled", *, by: str = "subscriber") -> bool:
         """See `Subscription.cancel`."""
-        await asyncio.wrap_future(self._reading.cancel(reason, by))
+        return await asyncio.wrap_future(self._reading.cancel(reason, by))
 
     async def aclose(self) -> None:
         """The same as `close`, which does not wait for anything either."""

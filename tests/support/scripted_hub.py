@@ -59,7 +59,7 @@ class ScriptedHub:
     def make_room(self, reader: Reader) -> None:
         self.rooms += 1
 
-    def stop(self, stream: str, stop: Stop) -> Future[None]:
+    def stop(self, stream: str, stop: Stop) -> Future[bool]:
         self.stops.append((stream, stop))
         return Future()
 

@@ -114,7 +114,7 @@ def test_a_server_that_was_never_there_is_told_at_once(redis: ScriptedRedis, mad
 
 
 def test_a_server_that_is_away_is_told_after_a_minute_and_not_before(
-    redis: ScriptedRedis, made: Hub, monkeypatch: pytest.MonkeyPatch
+    redis: ScriptedRedis, made: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     reader = live(redis, made)
     tries = redis.tries
@@ -127,6 +127,7 @@ def test_a_server_that_is_away_is_told_after_a_minute_and_not_before(
 
     assert before == []
     assert isinstance(told, ServerUnreachable)
+    assert caplog.messages == [f"{AWAY}; trying again"]
 
 
 def test_who_would_wait_longer_is_told_later(redis: ScriptedRedis, made: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +287,7 @@ def test_a_request_that_nobody_waits_for_any_more_is_not_left(redis: ScriptedRed
     gate = threading.Event()
     made._order(lambda: gate.wait(20))
 
-    left: list[Future[None]] = [made.stop(name, STOP) for name in (STREAM, "other")]
+    left: list[Future[bool]] = [made.stop(name, STOP) for name in (STREAM, "other")]
     left[0].cancel()
     gate.set()
     left[1].exception(20)
