@@ -31,7 +31,7 @@ def list_recent(address: Address, prefix: str, *, as_json: bool) -> None:
     output = Output()
     found = recent(address, prefix)
     if as_json:
-        output.write(json.dumps([_plain(stream) for stream in found], indent=2, ensure_ascii=False) + "\n")
+        output.write_json(json.dumps([_plain(stream) for stream in found], indent=2, ensure_ascii=False) + "\n")
     elif found:
         output.write("".join(f"{line}\n" for line in _table([_HEADINGS, *map(_row, found)])))
     else:

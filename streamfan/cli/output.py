@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from streamfan.errors import StreamfanError
-from streamfan.terminal import visible
+from streamfan.terminal import visible, visible_json
 
 
 class Output:
@@ -29,11 +29,17 @@ class Output:
             StreamfanError: It does not take it.
             BrokenPipeError: Nobody reads it any more.
         """
-        if not text:
-            return
+        if text:
+            self._write(visible(text) if self._terminal else text)
+
+    def write_json(self, text: str) -> None:
+        """Write JSON, which stays that also on a terminal; raises what `write` does."""
+        self._write(visible_json(text) if self._terminal else text)
+
+    def _write(self, text: str) -> None:
         self._at_line_start = text.endswith("\n")
         try:
-            self._stream.write(visible(text) if self._terminal else text)
+            self._stream.write(text)
             self._stream.flush()
         except BrokenPipeError:
             raise

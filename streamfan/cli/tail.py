@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import getpass
 import socket
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 from click.core import ParameterSource
@@ -16,8 +19,10 @@ from streamfan.cli.secret_file import read_secret
 from streamfan.errors import (
     HistoryTrimmed,
     ServerError,
+    ServerUnreachable,
     StreamError,
     StreamfanError,
+    StreamNotFound,
     UsageError,
     WireError,
 )
@@ -33,6 +38,9 @@ if TYPE_CHECKING:
 
 _FAILED = 1
 _NOT_REACHED = 4
+# Seconds until it is said why --cancel takes its time.
+_TAKES_LONG = 3.0
+_HERE = ("localhost", "127.0.0.1", "::1")
 
 EPILOG = """
 \b
@@ -46,7 +54,8 @@ Examples:
 \b
 Exit codes:
   0  the stream has ended, and all of it was shown
-  1  the stream failed, was started again, or some of it could not be had
+  1  the stream failed, was started again, or some of it could not be had; with --cancel also: it ended before it was
+     stopped
   2  usage
   4  the server could not be reached, or refused
   130  interrupted; the stream goes on
@@ -91,14 +100,15 @@ def tail(context: click.Context, /, stream: str | None, url: str | None, prefix:
     """
     _check(_given(context))
     address = find(url) or Address(LOCAL)
+    # That a server is away, and that it is tried again.
+    console.log_to_stderr(0)
     try:
         if how["listing"]:
             list_recent(address, prefix, as_json=how["as_json"])
         else:
             context.exit(_tail(stream, address, prefix, **how))
-    except ServerError as error:
-        console.complain(error)
-        context.exit(_NOT_REACHED)
+    except (ServerError, StreamNotFound) as error:
+        context.exit(_complain(error, address))
 
 
 # What goes only with another, and what does not go with which others.
@@ -153,22 +163,47 @@ def _tail(stream: str | None, address: Address, prefix: str, **how: Any) -> int:
 def _follow(subscription: Subscription[Any], address: Address) -> int:
     """Print what comes; the exit code."""
     output = Output()
-    if subscription.stream is None and console.on_terminal():
+    several = subscription.stream is None
+    if several and console.on_terminal():
         console.say(f"streamfan: waiting for streams at {address}; Ctrl-C to leave")
     code = 0
     stream = None
     for what in _parts(subscription):
         if isinstance(what, StreamfanError):
-            code = _NOT_REACHED if isinstance(what, ServerError) else _FAILED
             output.finish()
-            console.complain(what)
+            code = _complain(what, address)
             continue
-        if stream not in {None, subscription.stream}:
-            output.begin_line()
-        stream = subscription.stream
-        output.write(what if isinstance(what, str) else f"{encode(what).decode()}\n")
+        if stream != subscription.stream:
+            stream = subscription.stream
+            _begin(output, stream if several and isinstance(what, str) else None)
+        if isinstance(what, str):
+            output.write(what)
+        else:
+            output.write_json(f"{encode(what).decode()}\n")
+            code = _FAILED if isinstance(what, End) and what.finish_reason == "error" else code
     output.finish()
+    end = subscription.outcome
+    if not several and end is not None and end.finish_reason == "cancelled":
+        console.say(f"streamfan: stream {end.stream!r} was cancelled{_by_whom(end)}")
     return code
+
+
+def _begin(output: Output, stream: str | None) -> None:
+    """Let a stream begin on a line of its own; on a terminal say which it is, where its name is given."""
+    output.begin_line()
+    if stream is not None and console.on_terminal():
+        console.say(f"streamfan: stream {stream!r}")
+
+
+def _complain(error: StreamfanError, address: Address) -> int:
+    """Say what is wrong, and what to try at a shell; the exit code."""
+    hint = ""
+    if isinstance(error, StreamNotFound):
+        hint = "\nTry: streamfan tail --list, for the ids of streams"
+    elif isinstance(error, ServerUnreachable) and "refused" in str(error) and urlsplit(address.url).hostname in _HERE:
+        hint = "\nTry: streamfan redis, for one to develop with"
+    console.complain(StreamfanError(f"{error}{hint}") if hint else error)
+    return _NOT_REACHED if isinstance(error, ServerError) else _FAILED
 
 
 def _parts(subscription: Subscription[Any]) -> Iterator[str | Event | StreamfanError]:
@@ -196,12 +231,32 @@ def _cancel(subscription: Subscription[Any], reason: str) -> int:
     """Ask the producer to stop, and say what became of it; the exit code."""
     # From its first event on one attempt is meant: a later one is not stopped, nor waited for.
     first = _next(subscription)
-    if not isinstance(first, End):
-        subscription.cancel(reason, by=_user())
-    end = _end(subscription, first)
-    who = f": {end.cancel.reason!r}, by {end.cancel.by}" if end.cancel is not None else ""
+    asked = not isinstance(first, End) and subscription.cancel(reason, by=_user())
+    with _explained(first.stream):
+        end = _end(subscription, first)
+    who = _by_whom(end)
     console.say(f"stream {end.stream!r} has ended as {end.finish_reason!r} after {end.offset:,} bytes{who}")
-    return 0
+    return _FAILED if asked and end.finish_reason != "cancelled" else 0
+
+
+@contextmanager
+def _explained(stream: str) -> Iterator[None]:
+    """Say why it takes its time, if it does."""
+    said = (
+        f"streamfan: waiting for stream {stream!r} to stop; its producer ignores who shows a wrong token\n"
+        "Try: --token-file or $STREAMFAN_TOKEN, with the token that it was started with; Ctrl-C to leave"
+    )
+    timer = threading.Timer(_TAKES_LONG, console.say, [said])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _by_whom(end: End) -> str:
+    return f": {end.cancel.reason!r}, by {end.cancel.by}" if end.cancel is not None else ""
 
 
 def _end(subscription: Subscription[Any], event: Event) -> End:

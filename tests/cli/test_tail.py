@@ -172,6 +172,8 @@ def test_the_failure_of_one_new_stream_is_told_and_the_next_is_printed(
     produce("a").end(finish_reason="error", error=Fault("ValueError", "no"))
     server.client.xadd("streamfan:{odd}:log", {"other": "thing"})
     server.client.publish("streamfan:streams", "odd")
+    server.client.set("streamfan:{odder}:log", "text")
+    server.client.publish("streamfan:streams", "odder")
     produce("b").write("text of b")
     read_until(process.stdout, b"text of b")
     process.send_signal(signal.SIGINT)
@@ -179,6 +181,7 @@ def test_the_failure_of_one_new_stream_is_told_and_the_next_is_printed(
 
     assert code == 130
     assert said.startswith("Error: stream 'a' failed: ValueError: no\nError: not an event")
+    assert "Error: stream 'odder': one of its keys is something else" in said
 
 
 # Outcomes
@@ -193,23 +196,28 @@ def test_a_stream_that_has_failed_is_an_error_after_its_text(shell: Shell, produ
 
     assert (done.code, done.stdout) == (1, b"Once ")
     assert done.stderr == "Error: stream 's' failed: ValueError: no ␛]0;more\n"
+    assert tail(shell, "s", "--events").code == 1
 
 
-def test_a_stream_that_was_cancelled_is_no_error(shell: Shell, produce: Produce) -> None:
+def test_a_stream_that_was_cancelled_is_no_error_and_by_whom_is_said(shell: Shell, produce: Produce) -> None:
     producer = produce()
     producer.write("Once ")
     producer.end(finish_reason="cancelled", cancel=Cancellation("enough", "ann"))
 
     done = tail(shell, "s")
 
-    assert (done.code, done.stdout, done.stderr) == (0, b"Once ", "")
+    assert (done.code, done.stdout) == (0, b"Once ")
+    assert done.stderr == "streamfan: stream 's' was cancelled: 'enough', by ann\n"
 
 
 def test_a_stream_that_is_not_there_is_an_error_at_once(shell: Shell, server: RedisServer) -> None:
     done = tail(shell, "missing")
 
     assert (done.code, done.stdout) == (1, b"")
-    assert done.stderr == f"Error: there is no stream 'missing' in Redis at {server.url}\n"
+    assert done.stderr == (
+        f"Error: there is no stream 'missing' in Redis at {server.url}\n"
+        "Try: streamfan tail --list, for the ids of streams\n"
+    )
 
 
 def test_a_stream_that_is_not_there_yet_can_be_waited_for(shell: Shell, server: RedisServer, produce: Produce) -> None:
@@ -262,8 +270,9 @@ def test_a_server_that_is_not_there_is_exit_code_4(shell: Shell, arguments: list
 
     done = tail(shell, *arguments, "--url", url)
 
-    assert (done.code, done.stdout, done.stderr.count("\n")) == (4, b"", 1)
+    assert (done.code, done.stdout, done.stderr.count("\n")) == (4, b"", 2)
     assert "refused" in done.stderr
+    assert done.stderr.endswith("\nTry: streamfan redis, for one to develop with\n")
     assert "s3cr3t" not in done.stderr
 
 
@@ -275,6 +284,21 @@ def test_a_wrong_password_is_exit_code_4_and_is_not_shown(shell: Shell) -> None:
     assert "invalid username-password pair" in done.stderr
     assert "redis://***@127.0.0.1" in done.stderr
     assert "s3cr3t" not in done.stderr
+
+
+def test_that_a_server_is_away_is_said_once(shell: Shell) -> None:
+    with RedisServer() as server, Producer(server.url) as producer:
+        producer.write("Once ")
+        process = shell.start("tail", "s", "--url", server.url)
+        read_until(process.stdout, b"Once ")
+
+        server.kill()
+        said = read_until(process.stderr, b"trying again\n")
+        process.send_signal(signal.SIGINT)
+
+    assert said.startswith(b"streamfan: Redis at redis://")
+    assert said.count(b"\n") == 1
+    assert finished(process) == (130, b"", "")
 
 
 # Leaving
@@ -403,6 +427,38 @@ def test_on_a_terminal_it_says_what_it_waits_for_and_where(shell: Shell, server:
     assert "s3cr3t" not in screen
 
 
+@pytest.mark.parametrize("arguments", [["s", "--events"], ["--list", "--json"]], ids=" ".join)
+def test_json_stays_json_on_a_terminal(shell: Shell, produce: Produce, arguments: list[str]) -> None:
+    producer = produce(model="\x9b2J\u202e\x7f")
+    producer.end()
+
+    _, screen = on_terminal(shell, *arguments)
+
+    shown = screen if "--list" in arguments else screen.splitlines()[0]
+    found = json.loads(shown)
+    assert (found[0] if "--list" in arguments else found)["model"] == "\x9b2J\u202e\x7f"
+    assert not set("\x9b\u202e\x7f") & set(screen)
+
+
+def test_on_a_terminal_each_new_stream_is_named(shell: Shell, server: RedisServer, produce: Produce) -> None:
+    main, terminal = pty.openpty()
+    process = shell.start("tail", stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    wait_for_listeners(server.client, "streamfan:streams")
+
+    for name in ("a", "b"):
+        producer = produce(name)
+        producer.write(f"text of {name}")
+        producer.end()
+    read_until(process.stdout, b"text of b")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    said = os.read(main, 65536).decode()
+    os.close(main)
+
+    assert said.splitlines()[1:3] == ["streamfan: stream 'a'", "streamfan: stream 'b'"]
+
+
 @pytest.mark.parametrize("env", [{}, {"NO_COLOR": "1"}], ids=["colour", "no colour"])
 def test_the_list_is_plain_text_on_a_terminal_too(shell: Shell, ended: Producer, env: dict[str, str]) -> None:
     _, screen = on_terminal(shell, "--list", **env)
@@ -520,6 +576,20 @@ def test_cancel_of_what_was_trimmed_says_how_it_has_ended(shell: Shell, server: 
     assert (done.code, "has ended as 'stop'" in done.stderr) == (0, True)
 
 
+def test_cancel_that_takes_long_says_why_and_that_it_did_not_stop_the_stream(shell: Shell, produce: Produce) -> None:
+    producer = produce()
+    producer.show_life(60, control="token")
+    process = shell.start("tail", "s", "--cancel", env={"STREAMFAN_TOKEN": "wrong"})
+    said = read_until(process.stderr, b"Ctrl-C to leave\n").decode()
+
+    producer.end()
+    code, _, then = finished(process)
+
+    assert "waiting for stream 's' to stop" in said
+    assert "--token-file or $STREAMFAN_TOKEN" in said
+    assert (code, then) == (1, "stream 's' has ended as 'stop' after 0 bytes\n")
+
+
 @pytest.mark.parametrize("way", ["file", "environment"])
 def test_cancel_proves_a_token(shell: Shell, produce: Produce, way: str) -> None:
     producer = produce()
@@ -616,6 +686,7 @@ def test_cancel_stops_a_real_run_and_its_text_so_far_stays(shell: Shell, server:
         (["s", "--url", "redis://:s3cr3t\udcff@host"], "the Redis URL is no UTF-8\nTry: redis://"),
         (["s", "--url", "redis://:s3cr3tö@host?encoding=ascii"], "the Redis URL has an option that cannot be used"),
         (["--list", "--url", "redis://host?retry=3"], "the Redis URL has an option that cannot be used: 'retry'"),
+        (["s", "--from", "9" * 20], f"offset {'9' * 20} is none"),
         (["s", "--prefix", "a\udcff"], r"prefix 'a\udcff' is no UTF-8"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
