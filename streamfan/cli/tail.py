@@ -243,7 +243,7 @@ def _cancel(subscription: Subscription[Any], reason: str) -> int:
 def _explained(stream: str) -> Iterator[None]:
     """Say why it takes its time, if it does."""
     said = (
-        f"streamfan: waiting for stream {stream!r} to stop; its producer ignores who shows a wrong token\n"
+        f"streamfan: waiting for stream {stream!r} to stop; a producer ignores who shows a wrong token\n"
         "Try: --token-file or $STREAMFAN_TOKEN, with the token that it was started with; Ctrl-C to leave"
     )
     timer = threading.Timer(_TAKES_LONG, console.say, [said])

@@ -78,10 +78,11 @@ class Line:
             return call()
         except self._failures as error:
             raise self._lose(sorted_error(error, self.address)) from None
+        except UnicodeEncodeError:
+            # It holds what was to be sent, and that may be a password.
+            raise self._lose(Permanent(f"Redis at {self.address}: what was to be sent is no UTF-8")) from None
         except ValueError as error:
-            # Only its type: it may hold what was to be sent, and that may be a password.
-            said = f"Redis at {self.address}: what was to be sent cannot be: {type(error).__name__}"
-            raise self._lose(Permanent(said)) from None
+            raise self._lose(NotRedis(f"Redis at {self.address}: a malformed answer: {type(error).__name__}")) from None
         except BaseException:
             self.close()
             raise

@@ -105,7 +105,9 @@ class Reader:
     @property
     def next_id(self) -> str:
         """From where in the log on it has not read, as XRANGE takes it."""
-        return f"{'(' if self.position.started or self._read >= self._place else ''}{max(self._place, self._read)}"
+        # An entry that brought nothing new is not to be read for ever.
+        after = self.position.started or self._read >= self._place
+        return f"{'(' if after else ''}{max(self._place, self._read)}"
 
     @property
     def _place(self) -> EntryId:

@@ -207,6 +207,13 @@ def test_what_cannot_be_used_is_named(shell: Shell, arguments: tuple[str, ...], 
     assert said in done.stderr
 
 
+def test_a_password_that_is_no_utf8_is_refused_and_not_repeated(shell: Shell) -> None:
+    done = shell.run("redis", env={"STREAMFAN_REDIS_PASSWORD": "s3cr3t\udcff"})
+
+    assert (done.code, done.stdout) == (2, b"")
+    assert done.stderr == "Error: $STREAMFAN_REDIS_PASSWORD is no UTF-8\n"
+
+
 @pytest.mark.parametrize("script", ['exec "$@" >&-', 'exec "$@"'])
 def test_it_serves_also_where_nobody_takes_the_line(start: Start, script: str) -> None:
     port = free_port()
