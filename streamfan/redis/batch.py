@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import SinkError
+from streamfan.redis.errors import OtherType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +21,11 @@ def accept(answers: Answers) -> None:
     for answer in answers:
         if isinstance(answer, SinkError):
             raise answer
+
+
+def readable(answer: Any) -> Any:
+    """The answer to GET; empty, which nobody can read either, where the key has another type."""
+    return b"" if isinstance(answer, OtherType) else answer
 
 
 class Batch:
@@ -40,6 +46,11 @@ class Batch:
         """
         self._commands.extend(commands)
         self._parts.append((len(commands), heard))
+
+    def join(self, other: Batch) -> None:
+        """Send what the other has too."""
+        self._commands.extend(other._commands)
+        self._parts.extend(other._parts)
 
     def send(self, connection: Connection) -> None:
         """Send everything, once, and tell everybody, in order, until one raises; in one round trip, or none."""

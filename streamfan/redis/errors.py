@@ -8,6 +8,7 @@ SinkError
 └── Permanent
 ├── NotRedis
 └── Refused
+    └── OtherType
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ class Refused(Permanent):
     """The server has answered with an error."""
 
 
+class OtherType(Refused):
+    """The key holds a value of another type than the command is for."""
+
+
 def sorted_error(error: Exception, address: Address) -> SinkError:
     """What redis-py has raised, as the class that says what comes next."""
     from redis import exceptions as redis
@@ -66,6 +71,8 @@ def sorted_error(error: Exception, address: Address) -> SinkError:
             return Retryable(f"Redis at {address}: slot {moving.slot_id} is on its way to {moving.host}:{moving.port}")
         case redis.TryAgainError() | redis.OutOfMemoryError() | redis.BusyLoadingError():
             return Retryable(message)
+        case redis.ResponseError() if text.startswith("WRONGTYPE"):
+            return OtherType(message)
         case redis.ResponseError():
             return Retryable(message) if text.startswith(_PASSING_CODES) else Refused(message)
         case redis.InvalidResponse():

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from streamfan.errors import Permanent, Retryable
 from streamfan.events import Text
+from streamfan.redis.batch import Batch
 from streamfan.redis.entries import held
 from streamfan.redis.errors import Refused
-from streamfan.redis.names import Names, index
+from streamfan.redis.names import Names
+from streamfan.sinks.redis.index import Index
 from streamfan.sinks.redis.presence import Presence
 from streamfan.sinks.redis.producer import Producer
 from streamfan.sinks.redis.pulse import Pulse
@@ -19,17 +21,14 @@ from streamfan.sinks.redis.rehearsal import Rehearsal
 from streamfan.sinks.redis.replicas import Replicas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from collections.abc import Callable
 
     from streamfan.events import Chunk, End, StreamInfo
-    from streamfan.redis.connection import Command
     from streamfan.sinks.redis.link import Link
     from streamfan.sinks.redis.options import RedisOptions
 
 T = TypeVar("T")
 
-_INDEX_LENGTH = 1000
 # How many streams at most are remembered. A lane that gives a stream up does not say so, and the one that was quiet
 # longest is forgotten; if it does come back, its text is sent again from the start, and what the log has is not stored
 # twice.
@@ -51,6 +50,7 @@ class Kept:
     def __init__(self, link: Link, options: RedisOptions) -> None:
         self._link = link
         self._options = options
+        self._index = Index(options.prefix, link)
         self._replicas = Replicas(options.wait_replicas, options.wait_timeout)
         self._streams: OrderedDict[tuple[str, int], _Known] = OrderedDict()
         self._pulse = Pulse(link, options.heartbeat, lambda: [known.presence for known in self._streams.values()])
@@ -59,9 +59,9 @@ class Kept:
         """Find out whether streams can be kept: server and user are asked for all that will be needed of them."""
         rehearsal = Rehearsal(self._options)
         try:
-            self._link.reach(rehearsal.key).pipeline(*rehearsal.commands)
+            rehearsal.keeping.send(self._link.reach(rehearsal.key))
             # In a cluster it is at another server.
-            self._link.reach(index(self._options.prefix)).pipeline(*rehearsal.listing)
+            rehearsal.listing.send(self._link.reach(self._index.key))
         except Refused as error:
             raise Permanent(
                 f"{error}\nWhat is needed: Redis 6.2 or later, and a user who may do all that docs/redis.md lists"
@@ -76,7 +76,8 @@ class Kept:
         names = Names(self._options.prefix, stream.id)
         connection = self._link.reach(names.log)
         known.producer = producer = Producer(connection, names, stream, known.presence, self._options)
-        last = self._list(producer.open, producer, stream, stream.time, announced=self._options.mode == "both")
+        announced = stream.attempt if self._options.mode == "both" else None
+        last = self._list(self._index.listing(stream.id, stream.time, announced), producer.open, producer)
         # More than was sent from here was brought by another sink that has the same server.
         return min(held(last), known.sent)
 
@@ -106,7 +107,7 @@ class Kept:
         producer = self._opened(stream)
         assert producer is not None, "it has just been opened"
         event = end if self._options.token_ids else replace(end, token_ids=())
-        self._list(partial(producer.close, event), producer, stream, end.time)
+        self._list(self._index.listing(stream.id, end.time), partial(producer.close, event), producer)
         # Last: they are waited for up to what this connection has written last, which may not have been the end.
         self._replicas.confirm(self._link.reach(Names(self._options.prefix, stream.id).log))
         del self._streams[stream.id, stream.attempt]
@@ -126,29 +127,12 @@ class Kept:
     def _presence(self, stream: StreamInfo) -> Presence:
         return Presence(Names(self._options.prefix, stream.id), stream, self._options)
 
-    def _list(
-        self,
-        call: Callable[[Sequence[Command]], T],
-        producer: Producer,
-        stream: StreamInfo,
-        time: datetime,
-        *,
-        announced: bool = False,
-    ) -> T:
+    def _list(self, listing: Batch, call: Callable[[Batch], T], producer: Producer) -> T:
         """Have the stream listed in the index by `call`, or after it."""
-        key = index(self._options.prefix)
-        connection = self._link.reach(key)
-        commands: list[Command] = [
-            ("ZADD", key, int(time.timestamp() * 1000), stream.id),
-            ("ZREMRANGEBYRANK", key, 0, -_INDEX_LENGTH - 1),
-        ]
-        if announced:
-            # Whoever hears of it finds it in the index.
-            # Not sharded, in a cluster either: who waits for any stream knows none that would tell the server.
-            commands.append(("PUBLISH", key, f"{stream.id} {stream.attempt}"))
+        connection = self._link.reach(self._index.key)
         if connection is producer.connection:
-            return call(commands)
+            return call(listing)
         # In a cluster it is at another server, and nothing is lost if that takes it twice.
-        result = call(())
-        connection.pipeline(*commands)
+        result = call(Batch())
+        listing.send(connection)
         return result

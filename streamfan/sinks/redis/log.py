@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import Permanent, Retryable
 from streamfan.events import End, Start, Text, decode, encode
-from streamfan.redis.batch import accept
+from streamfan.redis.batch import accept, readable
 from streamfan.redis.connection import milliseconds
 from streamfan.redis.entries import field
 from streamfan.redis.names import EntryId
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from streamfan.sinks.redis.presence import Presence
 
 # The doorbell rings only if the log has the event; MULTI would ring also where XADD was refused. What is asked of the
-# producer comes back with the same answer.
+# producer comes back with the same answer; a key of another type asks nothing, and the log has the event all the same.
 _APPEND = """
 local id = redis.pcall('XADD', KEYS[1], {flags}'MAXLEN', '~', {history}, ARGV[2], 'event', ARGV[3])
 if type(id) ~= 'string' then return id end
 redis.call('{publish}', ARGV[1], ARGV[3])
-return {{id, KEYS[2] and redis.call('GET', KEYS[2]) or false}}
+local request = KEYS[2] and redis.pcall('GET', KEYS[2]) or false
+return {{id, type(request) == 'table' and '' or request}}
 """
 # Without it a server that came back empty would take the next entry, and leave a hole before it.
 _ONLY_IF_THERE = "NOMKSTREAM"
@@ -115,8 +116,8 @@ class Log:
 
     def _put(self, id: EntryId, data: bytes, answers: Answers) -> None:
         """Take the answers to the commands of an entry."""
-        if was_later(answers):
-            first, *others = answers
+        first, *others = answers[0], *map(readable, answers[1:])
+        if was_later((first, *others)):
             self._stored(*(first or (None, None)) if self._scripted else (first, others[0] if others else None))
         else:
             self._settle(id)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from streamfan.errors import WireError
-from streamfan.redis.batch import accept
+from streamfan.redis.batch import accept, readable
 from streamfan.redis.connection import milliseconds
 from streamfan.redis.control import CancelRequest
 from streamfan.redis.lease import Lease
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from streamfan.redis.names import Names
     from streamfan.sinks.redis.options import RedisOptions
 
+
+log = logging.getLogger("streamfan.sinks.redis")
 
 # The part of its time for which a lease need not be renewed.
 _FRESH = 20
@@ -43,6 +46,7 @@ class Presence:
         self.beaten_at = monotonic()
         self.error: SinkError | None = None
         self.ended = False
+        self._stream = stream.id
         self._names = names
         self._options = options
         self._renewed_at = 0.0
@@ -69,8 +73,8 @@ class Presence:
         Raises:
             Permanent: Somebody else has taken the stream over.
         """
-        accept(answers)
-        newest, *request = answers
+        newest, *request = answers[0], *map(readable, answers[1:])
+        accept((newest, *request))
         claimed = self.claim.check(newest)
         for data in request:
             self.requests.hear(data)
@@ -97,9 +101,9 @@ class Presence:
 
     def leave(self, answers: Answers) -> tuple[Command, ...]:
         """Take the answers to `farewell`, once the log has its end; what gives the lease back, and answers requests."""
-        accept(answers)
+        lease, request, *others = *map(readable, answers[:2]), *answers[2:]
+        accept((lease, request, *others))
         self.ended = True
-        lease, request, *_ = answers
         answered = [self._names.lease] if self._is_ours(lease) else []
         answered += [self._names.cancel] if self._is_past(request) else []
         return (("DEL", *answered),) if answered else ()
@@ -116,6 +120,7 @@ class Presence:
         try:
             held = None if lease is None else Lease.decode(lease)
         except WireError:
+            log.warning("stream %r: ignored a lease: one that cannot be read", self._stream)
             return False
         return held is not None and (held.attempt, held.writer) == self.claim.owner
 

@@ -12,11 +12,9 @@ from streamfan.sinks.redis.log import Log
 from streamfan.sinks.redis.owner import was_later
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from streamfan.events import Event, StreamInfo, Text
     from streamfan.redis.batch import Answers
-    from streamfan.redis.connection import Command, Connection
+    from streamfan.redis.connection import Connection
     from streamfan.redis.names import Names
     from streamfan.sinks.redis.options import RedisOptions
     from streamfan.sinks.redis.presence import Presence
@@ -45,7 +43,7 @@ class Producer:
         """Whether it was opened, and what was learnt then still holds."""
         return self._log.usable and self.connection.alive
 
-    def open(self, beside: Sequence[Command] = ()) -> Event:
+    def open(self, beside: Batch) -> Event:
         """Take the stream over from older attempts, and return the last event of this attempt: at least its start.
 
         Takes two round trips.
@@ -68,7 +66,7 @@ class Producer:
         start = Start.of(self._stream)
         if last is None:
             self._log.put(start, opening)
-        opening.add(beside)
+        opening.join(beside)
         opening.send(self.connection)
         self._log.usable = True
         return last or start
@@ -79,7 +77,7 @@ class Producer:
         self._log.put(event, writing)
         writing.send(self.connection)
 
-    def close(self, end: End, beside: Sequence[Command] = ()) -> None:
+    def close(self, end: End, beside: Batch) -> None:
         """Append the end, once, publish it, and stop to be there.
 
         Takes two round trips.
@@ -91,7 +89,7 @@ class Producer:
         self._log.put(end, closing)
         closing.add(self._presence.farewell, lambda answers: leaving.add(self._presence.leave(answers)))
         closing.send(self.connection)
-        leaving.add(beside)
+        leaving.join(beside)
         leaving.send(self.connection)
 
     def _claimed(self, answers: Answers) -> None:

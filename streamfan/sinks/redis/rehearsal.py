@@ -8,9 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent
+from streamfan.redis.batch import Batch, accept
+from streamfan.redis.errors import OtherType
 from streamfan.redis.names import Names, index
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamfan.redis.batch import Answers
     from streamfan.redis.connection import Command, Connection
     from streamfan.sinks.redis.options import RedisOptions
 
@@ -38,8 +43,18 @@ class Rehearsal:
         self.key = self._names.log
 
     @property
-    def commands(self) -> tuple[Command, ...]:
+    def keeping(self) -> Batch:
         """What is asked of the server that has the stream."""
+        return _asking(self._commands)
+
+    @property
+    def listing(self) -> Batch:
+        """What is asked of the server that has the index."""
+        key = index(self._options.prefix)
+        return _asking((("ZADD", key, "XX", 0, _NOBODY), ("ZREMRANGEBYRANK", key, 1, 0)))
+
+    @property
+    def _commands(self) -> tuple[Command, ...]:
         names, options = self._names, self._options
         return (
             ("XADD", names.log, "NOMKSTREAM", "*", "event", ""),
@@ -57,12 +72,6 @@ class Rehearsal:
             *([("WAIT", 0, 1)] if options.wait_replicas else []),
         )
 
-    @property
-    def listing(self) -> tuple[Command, ...]:
-        """What is asked of the server that has the index."""
-        key = index(self._options.prefix)
-        return (("ZADD", key, "XX", 0, _NOBODY), ("ZREMRANGEBYRANK", key, 1, 0))
-
     def check_channels(self, connection: Connection) -> None:
         """Find out whether the user may publish, where the server can tell without doing it.
 
@@ -76,3 +85,14 @@ class Rehearsal:
                 f"Redis at {connection.address}: the user may not publish on channel {forbidden.decode()!r}\n"
                 f"Try: ACL SETUSER NAME &{self._options.prefix}:*, or the option mode=log"
             )
+
+
+def _asking(commands: Sequence[Command]) -> Batch:
+    batch = Batch()
+    batch.add(commands, _granted)
+    return batch
+
+
+def _granted(answers: Answers) -> None:
+    # Who is told that a key has another type may use it; what somebody has put there is no stream's affair.
+    accept([answer for answer in answers if not isinstance(answer, OtherType)])
