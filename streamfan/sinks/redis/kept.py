@@ -78,8 +78,9 @@ class Kept:
         known.producer = producer = Producer(connection, names, stream, known.presence, self._options)
         announced = stream.attempt if self._options.mode == "both" else None
         last = self._list(self._index.listing(stream.id, stream.time, announced), producer.open, producer)
-        # More than was sent from here was brought by another sink that has the same server.
-        return min(held(last), known.sent)
+        # More than was sent from here was brought by another sink that has the same server, or by somebody else: all
+        # of it is compared.
+        return there if (there := held(last)) <= known.sent else 0
 
     def write(self, chunk: Chunk) -> None:
         """Append a chunk."""

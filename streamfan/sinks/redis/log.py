@@ -10,15 +10,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import Permanent, Retryable
-from streamfan.events import End, Start, Text, decode, encode
+from streamfan.events import End, Start, encode
 from streamfan.redis.batch import accept, readable
 from streamfan.redis.connection import milliseconds
-from streamfan.redis.entries import field
 from streamfan.redis.names import EntryId
+from streamfan.sinks.redis.evidence import Evidence, belongs, entries_of, id_of
 from streamfan.sinks.redis.owner import was_later
 
 if TYPE_CHECKING:
-    from streamfan.events import Event
+    from streamfan.events import Event, Text
     from streamfan.redis.batch import Answers, Batch
     from streamfan.redis.connection import Command, Connection
     from streamfan.redis.names import Names
@@ -58,6 +58,7 @@ class Log:
         self._requests = presence.requests
         self._options = options
         self._last_id: EntryId | None = None
+        self._ended = False
         self._trimmed = 0
         self._publishes = options.mode == "both"
         # What is the same for each entry stands in the script: arguments are what takes time here.
@@ -69,37 +70,42 @@ class Log:
     @property
     def questions(self) -> tuple[Command, ...]:
         """Asks for the last event, and for the first of this attempt."""
-        start = str(EntryId(self._claim.owner.attempt, 0))
-        return (self._newest, ("XRANGE", self._names.log, start, start))
+        return (self._newest, self._first)
 
-    def find(self, answers: Answers, *, claimed: bool) -> Event | None:
-        """Take the answers to `questions`; returns the last event of this attempt, None if there is none.
-
-        Args:
-            claimed: Whether it is known that the stream is this attempt's; the claim of whoever has begun it may have
-                been lost.
-        """
+    def find(self, answers: Answers) -> Event | None:
+        """Take the answers to `questions`; returns the last event of this attempt, None if there is none."""
         accept(answers)
         newest, started = answers
-        last = _last(newest)
-        if last is not None and last[0].attempt > self._claim.owner.attempt:
-            raise self._claim.lost(last[0].attempt)
-        writer = None if claimed else _writer(started)
-        if writer not in {None, self._claim.owner.writer}:
-            raise self._claim.lost(self._claim.owner.attempt, writer)
-        if last is None or last[0].attempt < self._claim.owner.attempt:
-            return None
-        self._last_id, event = last
-        return event
+        attempt = self._claim.owner.attempt
+        for last in entries_of(newest):
+            id, event = last
+            if id.attempt > attempt:
+                raise self._claim.lost(id.attempt)
+            # The claim of whoever has begun the attempt may have been lost.
+            self._check_writer(started)
+            if id.attempt == attempt:
+                if not belongs(last):
+                    raise self._written(id)
+                self._last_id, self._ended = id, isinstance(event, End)
+                return event
+        return None
 
     def put(self, event: Start | Text | End, batch: Batch) -> None:
         """Append `event` with `batch`, once, and then publish it."""
-        id, data = EntryId(self._claim.owner.attempt, _sequence(event)), encode(event)
-        # Else it is there already: an end whose reply was lost, or what another sink of this program has brought.
+        id, data = id_of(event), encode(event)
         if self._last_id is None or self._last_id < id:
-            batch.add(self._entry(id, data), partial(self._put, id, data))
-        elif self._rings:
-            batch.add([self._ringing(data)])
+            if self._ended:
+                raise self._written(id)
+            batch.add(self._entry(id, data), partial(self._put, event, data))
+        else:
+            # It should be there: an end whose reply was lost, or what another sink of this program has brought.
+            evidence = Evidence(self._names.log, event)
+            batch.add(evidence.questions, partial(self._confirm, evidence, data))
+
+    def conclude(self, end: End, batch: Batch) -> None:
+        """Append the end with `batch`, once, and see that nobody else has begun the log anew meanwhile."""
+        self.put(end, batch)
+        batch.add((self._claim.question, self._first), self._concluded)
 
     def _entry(self, id: EntryId, data: bytes) -> list[Command]:
         """Appends an entry, asks what is wanted of the producer, and keeps the log in bounds."""
@@ -114,20 +120,19 @@ class Log:
         question: list[Command] = [("GET", cancel)] if control else []
         return [("XADD", log, *entry), *question, *self._care(id)]
 
-    def _put(self, id: EntryId, data: bytes, answers: Answers) -> None:
+    def _put(self, event: Start | Text | End, data: bytes, answers: Answers) -> None:
         """Take the answers to the commands of an entry."""
         first, *others = answers[0], *map(readable, answers[1:])
         if was_later((first, *others)):
             self._stored(*(first or (None, None)) if self._scripted else (first, others[0] if others else None))
         else:
-            self._settle(id)
+            self._settle(Evidence(self._names.log, event))
         if self._rings:
             self._connection.command(*self._ringing(data))
 
     def _stored(self, id: bytes | None, request: bytes | None) -> None:
         if id is None:
-            self.usable = False
-            raise Retryable(f"Redis at {self._connection.address}: {self._names.log!r} has vanished")
+            raise self._vanished()
         if self._options.control:
             self._requests.hear(request)
 
@@ -157,38 +162,57 @@ class Log:
         self._trimmed = superfluous
         return [("XTRIM", self._names.log, "MINID", "~", str(EntryId(id.attempt, superfluous)))]
 
-    def _settle(self, id: EntryId) -> None:
+    def _settle(self, evidence: Evidence) -> None:
         """An entry was refused as not later than the last one: find out whether that is because it is there."""
-        newest, owner = self._connection.pipeline(self._newest, self._claim.question)
-        last = _last(newest)
-        if last is None or last[0] < id:
-            raise Permanent(
-                f"Redis at {self._connection.address}: {self._names.log!r} refuses entry {id}, "
-                f"but its last is {last[0] if last else 'none'}: somebody has deleted entries\n"
-                f"Try: redis-cli DEL '{self._names.log}'"
-            )
+        newest, owner, *answers = self._connection.pipeline(self._newest, self._claim.question, *evidence.questions)
+        last = EntryId.parse(newest[0][0]) if newest else None
+        if last is None or last < evidence.id:
+            why = f"refuses entry {evidence.id}, but its last is {last or 'none'}: somebody has deleted entries"
+            raise self._spoilt(why)
         self._claim.check(owner)
-        if last[0].attempt > id.attempt:
-            raise self._claim.lost(last[0].attempt)
+        if last.attempt > evidence.id.attempt:
+            raise self._claim.lost(last.attempt)
+        if not evidence.holds(answers):
+            raise self._written(evidence.id)
+
+    def _confirm(self, evidence: Evidence, data: bytes, answers: Answers) -> None:
+        """Take the answers to the questions of what should be there already, and publish it where nobody else has."""
+        accept(answers)
+        if not evidence.reaches(answers):
+            raise self._vanished()
+        if not evidence.holds(answers):
+            raise self._written(evidence.id)
+        if self._rings:
+            self._connection.command(*self._ringing(data))
+
+    def _concluded(self, answers: Answers) -> None:
+        accept(answers)
+        owner, started = answers
+        self._claim.check(owner)
+        self._check_writer(started)
+
+    def _check_writer(self, started: Any) -> None:
+        """Whoever has begun the attempt has it; a log that does not go back so far says nothing."""
+        for _, event in entries_of(started):
+            if isinstance(event, Start) and event.writer != self._claim.owner.writer:
+                raise self._claim.lost(self._claim.owner.attempt, event.writer)
+
+    def _vanished(self) -> Retryable:
+        self.usable = False
+        return Retryable(f"Redis at {self._connection.address}: {self._names.log!r} has vanished")
+
+    def _written(self, id: EntryId) -> Permanent:
+        return self._spoilt(f"does not hold our entry {id}: somebody has written entries")
+
+    def _spoilt(self, why: str) -> Permanent:
+        log = self._names.log
+        return Permanent(f"Redis at {self._connection.address}: {log!r} {why}\nTry: redis-cli DEL '{log}'")
+
+    @property
+    def _first(self) -> Command:
+        start = str(EntryId(self._claim.owner.attempt, 0))
+        return ("XRANGE", self._names.log, start, start)
 
     @property
     def _newest(self) -> Command:
         return ("XREVRANGE", self._names.log, "+", "-", "COUNT", 1)
-
-
-def _sequence(event: Start | Text | End) -> int:
-    return event.end if isinstance(event, Text) else event.offset + 1 if isinstance(event, End) else 0
-
-
-def _last(entries: Any) -> tuple[EntryId, Event] | None:
-    for id, fields in entries:
-        return EntryId.parse(id), decode(field(fields, b"event"))
-    return None
-
-
-def _writer(entries: Any) -> str | None:
-    """Who has begun the attempt; None if nobody has, or the log does not go back so far."""
-    for _, fields in entries:
-        event = decode(field(fields, b"event"))
-        return event.writer if isinstance(event, Start) else None
-    return None

@@ -55,7 +55,7 @@ class Producer:
         questions = presence.questions
         answers = self.connection.answers(*questions, *self._log.questions)
         claimed = presence.hear(answers[: len(questions)])
-        last = self._log.find(answers[len(questions) :], claimed=claimed)
+        last = self._log.find(answers[len(questions) :])
         presence.ended = isinstance(last, End)
         opening = Batch()
         if not claimed:
@@ -86,7 +86,7 @@ class Producer:
             beside: What else to send when the log has its end.
         """
         closing, leaving = Batch(), Batch()
-        self._log.put(end, closing)
+        self._log.conclude(end, closing)
         closing.add(self._presence.farewell, lambda answers: leaving.add(self._presence.leave(answers)))
         closing.send(self.connection)
         leaving.join(beside)

@@ -57,6 +57,13 @@ def url(request: pytest.FixtureRequest, running_server: RedisServer) -> Iterator
             emulation.close()
 
 
+@pytest.fixture(scope="module", params=["scripts", "no scripts"])
+def any_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    """A server of our own, that runs scripts or does not."""
+    with RedisServer(*(['rename-command EVAL ""'] if request.param == "no scripts" else [])) as server:
+        yield server
+
+
 @pytest.fixture
 def client(url: str) -> Iterator[Any]:
     """Another program's client of that server, which is empty."""

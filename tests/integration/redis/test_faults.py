@@ -29,12 +29,6 @@ if TYPE_CHECKING:
     from tests.support.redis_sinks import Make
 
 
-@pytest.fixture(scope="module", params=["scripts", "no scripts"])
-def any_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    with RedisServer(*(['rename-command EVAL ""'] if request.param == "no scripts" else [])) as server:
-        yield server
-
-
 @pytest.fixture
 def proxy(any_server: RedisServer) -> Iterator[FaultProxy]:
     any_server.client.flushall()

@@ -8,22 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.deliveries import chunks, deliver, ending
-from tests.support.redis_server import RedisServer
 from tests.support.redis_sinks import text_of
 from tests.support.streams import info
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from tests.support.redis_server import RedisServer
     from tests.support.redis_sinks import Make
 
 LOGGER = "streamfan.sinks.redis"
-
-
-@pytest.fixture(scope="module", params=["scripts", "no scripts"])
-def any_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    with RedisServer(*(['rename-command EVAL ""'] if request.param == "no scripts" else [])) as server:
-        yield server
 
 
 @pytest.fixture
