@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from streamfan.errors import ConfigError, SinkError
-from streamfan.redis.errors import Elsewhere, Refused, Unreachable, sorted_error
+from streamfan.errors import ConfigError, Permanent, SinkError
+from streamfan.redis.errors import Elsewhere, NotRedis, Refused, Unreachable, sorted_error
 from streamfan.redis.query import IGNORED
 
 if TYPE_CHECKING:
