@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamfan.errors import Retryable
+from streamfan.errors import ProducerLost, Retryable
 from streamfan.fan import Fan
 from streamfan.options import LaneOptions
 from streamfan.sinks.redis import RedisOptions, RedisSink
+from streamfan.subscriber import subscribe
 from tests.support.deliveries import deliver, ending
 from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import RedisServer
@@ -134,3 +135,32 @@ def test_a_stream_that_runs_survives_a_failover_that_takes_what_was_acknowledged
         assert fan.report.sinks[0].complete == 1
         assert text_of(replica.client) == "Once upon a time"
         assert log_of(replica.client)[-1][1]["complete"] is True
+
+
+def test_an_end_that_a_failover_has_taken_is_missed_by_readers() -> None:
+    with (
+        RedisServer("repl-diskless-sync-delay 0") as master,
+        FaultProxy(master.port) as replication,
+        RedisServer(f"replicaof 127.0.0.1 {replication.port}") as replica,
+        FaultProxy(master.port) as proxy,
+    ):
+        wait_until(lambda: replica.client.info("replication")["master_link_status"] == "up")
+        fan = Fan()
+        fan.add(proxy.url, lease="5s")
+        with fan.open("s") as stream:
+            stream.write("Once ")
+            wait_until(lambda: text_of(replica.client) == "Once ")
+            replication.silence()
+            stream.write("upon a time")
+        fan.close()
+        # Nothing was said of replicas, so all is well for the producer; and then the master is gone for good.
+        delivered = fan.report.sinks[0].complete
+        master.kill()
+        replica.client.replicaof("no", "one")
+        proxy.lead_to(replica.port)
+        got: list[str] = []
+
+        with pytest.raises(ProducerLost, match="has no end after 5 bytes"):
+            got.extend(subscribe(proxy.url, "s"))
+
+    assert (delivered, got) == (1, ["Once "])
