@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _CHILD = """
 import json, pickle, sys
 sys.path[:] = pickle.load(sys.stdin.buffer)
-import click, pluggy, pydantic, rich, streamfan.fan, streamfan.plugins, tenacity
+import click, pluggy, pydantic, rich, streamfan.fan, streamfan.plugins
 before = set(sys.modules)
 make, *arguments = pickle.load(sys.stdin.buffer)
 if arguments:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from streamfan.events import Chunk, End, StreamInfo
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 """Seconds that a test waits for what must happen, before it fails."""
 
 
