@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from functools import partial
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -15,9 +14,11 @@ from streamfan.dispatcher import Bell
 from streamfan.errors import ConfigError, Permanent, SinkBehind, SinkClosed, SinkTimeout
 from streamfan.lane.backlog import Backlog, Relief
 from streamfan.lane.calls import Calls
+from streamfan.lane.health import Health
 from streamfan.lane.ledger import Ledger
 from streamfan.lane.outage import Outage
 from streamfan.lane.reaching import Reaching
+from streamfan.lane.steps import Steps
 from streamfan.report import SinkReport, State
 from streamfan.retry import may_pass
 
@@ -35,7 +36,6 @@ log = logging.getLogger("streamfan.lane")
 
 # How often a join looks whether a call has begun that takes too long.
 _JOIN_STEP = 0.2
-_LEVELS = {State.DEGRADED: logging.WARNING, State.FAILED: logging.ERROR}
 
 
 class Lane:
@@ -75,6 +75,7 @@ class Lane:
         self._counters = Counters()
         self._calls = Calls(id, self.options, self._working, self._counters)
         self._ledger = Ledger(id, self._counters, settled)
+        self._steps = Steps(sink, self._calls)
         self._reaching = Reaching(self.options)
         self._backlog = Backlog(self.options)
         self._brake = brake
@@ -88,11 +89,7 @@ class Lane:
         self._ended = False
         self._left = False
         self._abandoned = False
-        self._failing = False
-        self._beats_fail = False
-        self._noting = threading.Lock()
-        self._logged = State.STARTING
-        self._error: BaseException | None = None
+        self._health = Health(id)
         # daemon: a sink stuck in its client library must not keep the interpreter alive.
         self._thread = threading.Thread(target=self._run, name=f"streamfan-{id}", daemon=True)
 
@@ -181,7 +178,7 @@ class Lane:
     @property
     def state(self) -> State:
         """The aggregate of its streams."""
-        if self._failing or (self._ended and self._ledger.failed):
+        if self._health.failing or (self._ended and self._ledger.failed):
             return State.FAILED
         if self._left or self._ended:
             return State.CLOSED
@@ -212,11 +209,16 @@ class Lane:
             lag=max((now - since for since in waiting), default=0.0),
             max_lag=tally.max_lag,
             waiting_in=call.method if call is not None and self._abandoned else self.stalled_in,
-            error=None if self._error is None or not (tally.failed or self._failing) else describe(self._error),
-            trouble=self._why(State.DEGRADED) if self.state is State.DEGRADED else None,
+            error=self._failure if tally.failed or self._health.failing else None,
+            trouble=self._trouble() if self.state is State.DEGRADED else None,
             left=self._left,
             metrics=metrics,
         )
+
+    @property
+    def _failure(self) -> str | None:
+        error = self._health.error
+        return None if error is None else describe(error)
 
     @property
     def _label(self) -> str | None:
@@ -234,7 +236,7 @@ class Lane:
         self._abandoned = True
         self.expire(now)
         what = f"{call.method}() has not returned after {now - call.started:.1f} s" if call else "not finished in time"
-        self._fault(timeout := SinkTimeout(what))
+        self._health.fault(timeout := SinkTimeout(what))
         if call is not None:
             self._counters.fail(call.method, timeout)
         for cursor in self._ledger.cursors:
@@ -251,17 +253,17 @@ class Lane:
             try:
                 self._deliver()
             except BaseException as error:  # noqa: BLE001 - nothing but a fault of this module, or of a handler of its log
-                self._fault(error)
+                self._health.fault(error)
                 for cursor in self._ledger.cursors:
                     cursor.give_up(error)
                     self._settle(cursor)
             if self._reaching.error is not None and not self._left:
                 # Also where it was to be tried again, but there was nothing to deliver.
-                self._fault(self._reaching.error)
+                self._health.fault(self._reaching.error)
             _, refused = self._calls.attempt("disconnect", self.sink.disconnect)
             if refused is not None:
                 # What a destination says when it is let go may well be that it has not kept what it was given.
-                self._fault(refused)
+                self._health.fault(refused)
             self._ended = True
             self._brake.release(self)
             self._note_state()
@@ -324,16 +326,16 @@ class Lane:
     def _reach(self) -> bool:
         """Connect the sink, or plan the next try; a destination that was given up is tried again for a new stream."""
         reaching = self._reaching
-        if self._failing and not self._ledger.cursors:
+        if self._health.failing and not self._ledger.cursors:
             reaching.rest()
             return False
         # At the end nobody waits for a destination that was given up before.
-        last = self._finishing and self._failing
+        last = self._finishing and self._health.failing
         if reaching.at != inf and monotonic() < reaching.at and not last:
             return False
         _, error = self._calls.attempt("connect", self.sink.connect)
         if error is None:
-            self._failing = False
+            self._health.failing = False
             reaching.worked()
             return True
         if not reaching.failed(error, monotonic(), self._deadline, last=last):
@@ -343,7 +345,7 @@ class Lane:
     def _not_reached(self, error: BaseException) -> None:
         self._left = isinstance(error, SinkClosed)
         if not self._left:
-            self._fault(error)
+            self._health.fault(error)
             self._let_go(error)
         self._reaching.give_up()
 
@@ -364,7 +366,7 @@ class Lane:
             self._serving = None
             return
         step = step or Step.WRITE
-        error = error or self._take_step(cursor, step)
+        error = error or self._steps.take(cursor, step)
         self._serving = None
         if error is None:
             self._worked(cursor, step)
@@ -379,7 +381,7 @@ class Lane:
     def _worked(self, cursor: Cursor, step: Step) -> None:
         # Where a stream is opened again and again, and each write fails, nothing has worked.
         if step is not Step.OPEN and cursor.error is None and not self._abandoned:
-            self._failing = False
+            self._health.failing = False
         if step is not Step.OPEN or not cursor.retrying:
             self._backlog.progress(monotonic())
             self._outage.worked()
@@ -392,7 +394,7 @@ class Lane:
             return
         cursor.failed(error, step, now, self._deadline)
         if cursor.error is error:
-            self._fault(error)
+            self._health.fault(error)
         if may_pass(error):
             self._outage.failed(cursor, error, now)
             if self._outage.on:
@@ -404,7 +406,7 @@ class Lane:
             if cursor.out_of_time(now) or now >= self._deadline:
                 # One that was given up before has been waiting to be closed.
                 cursor.give_up(error, Step.CLOSE if cursor.over else None)
-                self._fault(error)
+                self._health.fault(error)
                 if cursor.done:
                     self._settle(cursor)
 
@@ -425,7 +427,7 @@ class Lane:
         """Give up every stream that is behind, and settle it: its text is kept no longer than it is generated."""
         for cursor in self._backlog.late:
             cursor.give_up(error := self._backlog.error(cursor, now))
-            self._fault(error)
+            self._health.fault(error)
             self._retrying.discard(cursor)
             if cursor is self._serving:
                 continue
@@ -436,59 +438,19 @@ class Lane:
         self._backlog.measure(self._ledger.cursors, now)
         self._note_state()
 
-    def _take_step(self, cursor: Cursor, step: Step) -> BaseException | None:
-        """Make one call, and have the cursor know what came of it; the error if it has failed."""
-        if step is Step.OPEN:
-            return self._open(cursor)
-        chunk, gap = cursor.chunk, cursor.gap
-        if step is Step.GAP and gap is not None:
-            _, error = self._calls.attempt("gap", partial(self.sink.gap, gap))
-            if error is None:
-                cursor.told(gap)
-            return error
-        if step is Step.WRITE and chunk is not None:
-            _, error = self._calls.attempt("write", partial(self.sink.write, chunk))
-            if error is None:
-                cursor.delivered(chunk, monotonic())
-            return error
-        _, error = self._calls.attempt("close", partial(self.sink.close, cursor.stream.info, cursor.ending()))
-        if error is None:
-            cursor.closed()
-        return error
-
-    def _open(self, cursor: Cursor) -> BaseException | None:
-        held, error = self._calls.attempt("open", partial(self.sink.open, cursor.stream.info))
-        if error is not None:
-            return error
-        try:
-            cursor.opened_at(held)
-        except ValueError as nonsense:
-            return nonsense
-        cursor.beat_at = monotonic() + (self.sink.heartbeat or inf)
-        return None
-
     def _beat(self, cursor: Cursor) -> float:
         """Beat if it is time to; says when it will be."""
         if self.sink.heartbeat is None or not cursor.beating:
             return inf
         if monotonic() >= cursor.beat_at:
             # A beat that fails is not retried, the next one comes; a write will tell whether the destination is gone.
-            _, error = self._calls.attempt("beat", partial(self.sink.beat, cursor.stream.info))
-            if error is not None:
-                # Once for an outage: there may be many streams, and each has a beat of its own.
-                level = logging.DEBUG if self._beats_fail else logging.WARNING
-                log.log(level, "sink %r: beat() failed: %s", self.id, describe(error))
-            self._beats_fail = error is not None
-            cursor.beat_at = monotonic() + self.sink.heartbeat
+            error = self._steps.beat(cursor)
+            self._health.beaten(error)
             if isinstance(error, Permanent):
                 # A stream that another writer has taken over, say: no later beat and no write will work.
                 cursor.give_up(error)
-                self._fault(error)
+                self._health.fault(error)
         return cursor.beat_at
-
-    def _fault(self, error: BaseException) -> None:
-        self._error = error
-        self._failing = True
 
     def _let_go(self, error: BaseException | None) -> None:
         """Deliver no more of any stream; those that were opened are still closed."""
@@ -497,7 +459,7 @@ class Lane:
                 cursor.give_up(error)
                 self._retrying.discard(cursor)
                 if error is not None:
-                    self._fault(error)
+                    self._health.fault(error)
             if cursor.done:
                 self._settle(cursor)
 
@@ -508,19 +470,9 @@ class Lane:
         self._ledger.remove(cursor)
 
     def _note_state(self) -> None:
-        with self._noting:
-            state, before = self.state, self._logged
-            self._logged = state
-        if state is not before:
-            why = f": {self._why(state)}" if self._why(state) else ""
-            recovered = state is State.OK and before in {State.DEGRADED, State.FAILED}
-            level = logging.WARNING if recovered else _LEVELS.get(state, logging.INFO)
-            log.log(level, "sink %r is %s%s", self.id, state, why)
+        self._health.note(self.state, self._trouble)
 
-    def _why(self, state: State) -> str:
-        if state is State.FAILED and self._error is not None:
-            return describe(self._error)
-        if state is State.DEGRADED:
-            stalled = self.stalled_in
-            return f"{stalled}() has not returned" if stalled else self._calls.trouble
-        return ""
+    def _trouble(self) -> str:
+        """Why it is degraded."""
+        stalled = self.stalled_in
+        return f"{stalled}() has not returned" if stalled else self._calls.trouble
