@@ -170,7 +170,7 @@ def _make(address: Address, credentials: Mapping[str, str], timeout: float) -> A
 
     try:
         options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
-        options |= parse_url(address.url)  # type: ignore[no-untyped-call]
+        options |= parse_url(address.url)  # type: ignore[no-untyped-call]  # redis-py gives it no types
         options |= credentials
         for name in IGNORED:
             options.pop(name, None)

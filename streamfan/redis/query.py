@@ -56,7 +56,7 @@ def _is_usable(scheme: str, name: str, value: str) -> bool:
     if name not in _KNOWN:
         return False
     try:
-        options = parse_url(f"{scheme}://localhost/0?{urlencode({name: value})}")  # type: ignore[no-untyped-call]
+        options = parse_url(f"{scheme}://localhost/0?{urlencode({name: value})}")  # type: ignore[no-untyped-call]  # it has no types
         _check_values(options)
         for ignored in IGNORED:
             options.pop(ignored, None)

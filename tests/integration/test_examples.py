@@ -17,7 +17,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PIECES = [
@@ -31,18 +31,6 @@ PIECES = [
 TEXT = "".join(PIECES)
 LOG = "streamfan:{s}:log"
 PATIENCE = 40
-
-
-@pytest.fixture(scope="module")
-def running_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running_server: RedisServer) -> RedisServer:
-    running_server.client.flushall()
-    return running_server
 
 
 @pytest.fixture(scope="module")

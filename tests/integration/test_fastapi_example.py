@@ -78,22 +78,10 @@ class Relay:
 
 
 @pytest.fixture(scope="module")
-def running_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
 def running_relay(running_server: RedisServer) -> Iterator[Relay]:
     relay = Relay(running_server)
     yield relay
     relay.close()
-
-
-@pytest.fixture
-def server(running_server: RedisServer) -> RedisServer:
-    running_server.client.flushall()
-    return running_server
 
 
 @pytest.fixture

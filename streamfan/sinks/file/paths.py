@@ -82,11 +82,6 @@ class PathTemplate:
         return any(field == "stream" for _, field in self.parts)
 
     @property
-    def nested(self) -> bool:
-        """Whether the name of a directory has a field in it."""
-        return "/" in "".join(literal for literal, _ in self._after_first_field())
-
-    @property
     def base(self) -> Path:
         """The directory that all paths are in: what stands before the first field."""
         fixed = self.parts[: len(self.parts) - len(self._after_first_field())]

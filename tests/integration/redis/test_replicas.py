@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -111,56 +113,67 @@ def test_what_a_fan_has_not_replicated_is_in_its_report(server: RedisServer) -> 
     assert log_of(server.client)[-1][1]["complete"] is True
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A master and its replica, with a proxy between them, and one before whichever is the master."""
+
+    master: RedisServer
+    replica: RedisServer
+    replication: FaultProxy
+    proxy: FaultProxy
+
+    @classmethod
+    @contextmanager
+    def running(cls) -> Iterator[Pair]:
+        with (
+            RedisServer("repl-diskless-sync-delay 0") as master,
+            FaultProxy(master.port) as replication,
+            RedisServer(f"replicaof 127.0.0.1 {replication.port}") as replica,
+            FaultProxy(master.port) as proxy,
+        ):
+            wait_until(lambda: replica.client.info("replication")["master_link_status"] == "up")
+            yield cls(master, replica, replication, proxy)
+
+    def fail_over(self) -> None:
+        self.master.kill()
+        self.replica.client.replicaof("no", "one")
+        self.proxy.lead_to(self.replica.port)
+
+
 def test_a_stream_that_runs_survives_a_failover_that_takes_what_was_acknowledged() -> None:
-    with (
-        RedisServer("repl-diskless-sync-delay 0") as master,
-        FaultProxy(master.port) as replication,
-        RedisServer(f"replicaof 127.0.0.1 {replication.port}") as replica,
-        FaultProxy(master.port) as proxy,
-    ):
-        wait_until(lambda: replica.client.info("replication")["master_link_status"] == "up")
-        with Fan(RedisSink(proxy.url)) as fan, fan.open("s") as stream:
+    with Pair.running() as pair:
+        with Fan(RedisSink(pair.proxy.url)) as fan, fan.open("s") as stream:
             stream.write("Once ")
-            wait_until(lambda: text_of(replica.client) == "Once ")
-            replication.silence()
+            wait_until(lambda: text_of(pair.replica.client) == "Once ")
+            pair.replication.silence()
             stream.write("upon ")
-            wait_until(lambda: text_of(master.client) == "Once upon ")
-            master.kill()
-            replica.client.replicaof("no", "one")
-            taken = text_of(replica.client)
-            proxy.lead_to(replica.port)
+            wait_until(lambda: text_of(pair.master.client) == "Once upon ")
+            pair.fail_over()
+            taken = text_of(pair.replica.client)
             stream.write("a time")
 
         assert taken == "Once "
         assert fan.report.sinks[0].complete == 1
-        assert text_of(replica.client) == "Once upon a time"
-        assert log_of(replica.client)[-1][1]["complete"] is True
+        assert text_of(pair.replica.client) == "Once upon a time"
+        assert log_of(pair.replica.client)[-1][1]["complete"] is True
 
 
 def test_an_end_that_a_failover_has_taken_is_missed_by_readers() -> None:
-    with (
-        RedisServer("repl-diskless-sync-delay 0") as master,
-        FaultProxy(master.port) as replication,
-        RedisServer(f"replicaof 127.0.0.1 {replication.port}") as replica,
-        FaultProxy(master.port) as proxy,
-    ):
-        wait_until(lambda: replica.client.info("replication")["master_link_status"] == "up")
+    with Pair.running() as pair:
         fan = Fan()
-        fan.add(proxy.url, lease="5s")
+        fan.add(pair.proxy.url, lease="5s")
         with fan.open("s") as stream:
             stream.write("Once ")
-            wait_until(lambda: text_of(replica.client) == "Once ")
-            replication.silence()
+            wait_until(lambda: text_of(pair.replica.client) == "Once ")
+            pair.replication.silence()
             stream.write("upon a time")
         fan.close()
         # Nothing was said of replicas, so all is well for the producer; and then the master is gone for good.
         delivered = fan.report.sinks[0].complete
-        master.kill()
-        replica.client.replicaof("no", "one")
-        proxy.lead_to(replica.port)
+        pair.fail_over()
         got: list[str] = []
 
         with pytest.raises(ProducerLost, match="has no end after 5 bytes"):
-            got.extend(subscribe(proxy.url, "s"))
+            got.extend(subscribe(pair.proxy.url, "s"))
 
     assert (delivered, got) == (1, ["Once "])

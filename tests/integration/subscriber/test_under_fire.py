@@ -55,18 +55,6 @@ with Fan(RedisSink(sys.argv[1], RedisOptions(lease={LEASE}))) as fan, fan.open("
 """A program that writes, and then thinks for ever."""
 
 
-@pytest.fixture(scope="module")
-def running_server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running_server: RedisServer) -> RedisServer:
-    running_server.client.flushall()
-    return running_server
-
-
 @pytest.fixture
 def proxy(server: RedisServer) -> Iterator[FaultProxy]:
     with FaultProxy(server.port) as proxy:

@@ -81,20 +81,20 @@ def test_no_value_leaves_its_directory(id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "fixed", "per_stream", "nested", "base"),
+    ("source", "fixed", "per_stream", "base"),
     [
-        ("a", Path("a"), False, False, "."),
-        ("o{{}}/a", Path("o{}/a"), False, False, "o{}"),
-        ("out/a-{stream}", None, True, False, "out"),
-        ("out/x{date}/a", None, False, True, "out"),
-        ("{date}-{stream}", None, True, False, "."),
-        ("/{date}/{stream}", None, True, True, "/"),
+        ("a", Path("a"), False, "."),
+        ("o{{}}/a", Path("o{}/a"), False, "o{}"),
+        ("out/a-{stream}", None, True, "out"),
+        ("out/x{date}/a", None, False, "out"),
+        ("{date}-{stream}", None, True, "."),
+        ("/{date}/{stream}", None, True, "/"),
     ],
 )
 def test_template_knows_what_depends_on_the_stream(
-    source: str, fixed: Path | None, per_stream: bool, nested: bool, base: str
+    source: str, fixed: Path | None, per_stream: bool, base: str
 ) -> None:
     template = PathTemplate.parse(source)
 
-    assert (template.fixed, template.per_stream, template.nested) == (fixed, per_stream, nested)
+    assert (template.fixed, template.per_stream) == (fixed, per_stream)
     assert template.base == Path(base)
