@@ -209,7 +209,9 @@ class Dispatcher:
         if news:
             self._fast = now - self._last_news < (_CALM if self._fast else _FAST)
             self._last_news = now
-        return _REST if self._fast and now - self._last_news < _CALM else _LONGEST_SLEEP
+        # Where everybody has more time than that, one ring for many pieces costs less than looking all the time.
+        looks = self._fast and self._eager <= _REST
+        return _REST if looks and now - self._last_news < _CALM else _LONGEST_SLEEP
 
     def _weigh(self) -> None:
         slots = sorted(self._slots, key=lambda slot: slot.consumer.linger)

@@ -118,6 +118,30 @@ def test_publisher_of_fast_news_does_not_ring_for_each_piece(monkeypatch: pytest
     assert dispatcher._next_look - clock.now == 1.0, "nobody looks for nothing"
 
 
+def test_fast_news_is_looked_at_no_more_often_than_somebody_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("streamfan.dispatcher.monotonic", clock)
+    dispatcher = Dispatcher()
+    dispatcher._bell = bell = CountingBell()
+    sleeper = Sleeper(0.01)
+    dispatcher.add(sleeper)
+    dispatcher._next_look = dispatcher._look()
+    bell.rung = looks = woken = 0
+
+    for _ in range(1000):
+        clock.now += 0.001
+        dispatcher.notify()
+        if bell.wait(0) or clock.now >= dispatcher._next_look:
+            dispatcher._next_look = dispatcher._look()
+            looks += 1
+            woken += sleeper.woken.is_set()
+            sleeper.woken.clear()
+
+    assert 80 <= woken <= 100
+    assert looks <= 2 * woken + 1
+    assert bell.rung <= woken + 1
+
+
 def test_slow_news_wakes_at_once_whoever_waits_least(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr("streamfan.dispatcher.monotonic", clock)
