@@ -27,11 +27,12 @@ log = logging.getLogger("streamfan.dispatcher")
 
 # However quiet it is, calls that do not return are noticed within this time.
 _LONGEST_SLEEP = 1.0
-# News that follows news within `_FAST` comes faster than anybody can tell apart, and ringing for each piece would cost
-# its publisher more than writing it. The dispatcher then looks every `_REST`, until nothing has come for `_CALM`.
-_FAST = 0.002
+# Nobody can tell apart what comes faster than this.
 _REST = 0.001
-_CALM = 0.005
+# Ringing for each piece would cost its publisher more than writing it. Where news follows news within `_FLOWS` times
+# what somebody waits for it, the dispatcher looks whenever that is over, until nothing has come for `_CALM` times.
+_FLOWS = 2
+_CALM = 5
 
 
 class Bell:
@@ -103,8 +104,11 @@ class Dispatcher:
         self._patient = inf
         self._next_look = inf
         self._noted = -inf
+        self._looked = -inf
         self._last_news = -inf
-        self._fast = False
+        self._gap = inf
+        # How often it looks while text flows; inf while none does.
+        self._tick = inf
         # daemon: a program that forgets to close its fan must be able to exit.
         self._thread = threading.Thread(target=self._run, name="streamfan-dispatcher", daemon=True)
 
@@ -150,7 +154,7 @@ class Dispatcher:
         if urgent:
             self._urgent = True
             self._bell.ring()
-        elif first is None or now - before < _FAST:
+        elif first is None or now - before < _FLOWS * _REST:
             if now + self._eager < self._next_look:
                 self._bell.ring()
         else:
@@ -178,10 +182,14 @@ class Dispatcher:
         urgent, self._urgent = self._urgent, False
         news, self._news = self._news, False
         now = monotonic()
-        next_look = now + self._pause(news, now)
+        pause = self._pause(news, now)
+        next_look = now + pause
+        # What has flowed in since the last look may be as old; else somebody has rung for it.
+        written = now if self._tick == inf else max(self._looked, now - pause)
+        self._looked = now
         for slot in self._slots:
             if news and slot.due == inf:
-                slot.due = now + slot.consumer.linger
+                slot.due = written + slot.consumer.linger
             if urgent or slot.due <= now:
                 slot.due = inf
                 self._call(slot.consumer.wake)
@@ -207,11 +215,14 @@ class Dispatcher:
     def _pause(self, news: bool, now: float) -> float:
         """How long to sleep at most."""
         if news:
-            self._fast = now - self._last_news < (_CALM if self._fast else _FAST)
-            self._last_news = now
-        # Where everybody has more time than that, one ring for many pieces costs less than looking all the time.
-        looks = self._fast and self._eager <= _REST
-        return _REST if looks and now - self._last_news < _CALM else _LONGEST_SLEEP
+            self._gap, self._last_news = now - self._last_news, now
+        for tick in (self._eager, self._patient):
+            flows = self._gap < tick * (_CALM if tick == self._tick else _FLOWS)
+            if flows and now - self._last_news < tick * _CALM:
+                self._tick = tick
+                return min(tick, _LONGEST_SLEEP)
+        self._tick = inf
+        return _LONGEST_SLEEP
 
     def _weigh(self) -> None:
         slots = sorted(self._slots, key=lambda slot: slot.consumer.linger)
