@@ -125,9 +125,17 @@ class Cursor:
     def _taken(self) -> bool:
         return not self.over and self.stream.ended and self.offset == self.stream.length
 
-    def due(self) -> float:
-        """When the next call is due, on the monotonic clock; `inf` while there is nothing to do."""
-        due = inf if self.done else max(self._retry_at, self._wanted_at())
+    def due(self, now: float) -> float:
+        """When the next call is due, on the monotonic clock; `inf` while there is nothing to do.
+
+        Args:
+            now: The same clock. A lane that is awake takes text along that has waited half of its linger: it would have
+                to be woken again for it.
+        """
+        wanted = self._wanted_at()
+        if wanted - now <= self._options.linger / 2:
+            wanted = min(wanted, now)
+        due = inf if self.done else max(self._retry_at, wanted)
         self._dormant_at = self.stream.length if due == inf else -1
         return due
 

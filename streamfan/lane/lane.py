@@ -301,14 +301,14 @@ class Lane:
             if cursor.dormant and (cursor.beat_at == inf or monotonic() < cursor.beat_at):
                 wake_at = min(wake_at, cursor.beat_at)
                 continue
-            due = cursor.due()
+            due = cursor.due(monotonic())
             if self._left_off and not (cursor.over or cursor.owes_only_close):
                 # The call for another stream took all the time, or was the last that the destination wanted.
                 return 0.0
             if due <= monotonic() and not self._held(cursor):
                 self._serve(cursor)
                 served = True
-                due = cursor.due()
+                due = cursor.due(monotonic())
             wake_at = min(wake_at, max(due, self._outage.until), self._beat(cursor))
         if self._backlog.full:
             # At once: a publisher may wait for it.

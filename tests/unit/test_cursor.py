@@ -14,7 +14,7 @@ from tests.support.streams import silent_stream
 
 def opened_cursor(stream: Stream, options: LaneOptions | None = None) -> Cursor:
     cursor = Cursor(stream, MemorySink(), options or LaneOptions(linger=10))
-    assert (cursor.due(), cursor.step()) == (0.0, Step.OPEN)
+    assert (cursor.due(0.0), cursor.step()) == (0.0, Step.OPEN)
     cursor.opened_at(None)
     return cursor
 
@@ -30,21 +30,33 @@ def deliver(cursor: Cursor) -> str:
 def test_nothing_is_due_while_there_is_no_text() -> None:
     cursor = opened_cursor(silent_stream())
 
-    assert (cursor.due(), cursor.step()) == (inf, None)
+    assert (cursor.due(0.0), cursor.step()) == (inf, None)
 
 
 def test_first_chunk_is_due_at_once_and_later_text_after_the_linger() -> None:
     stream = silent_stream()
     cursor = opened_cursor(stream)
     stream.write("first")
-    assert cursor.due() == 0.0
+    assert cursor.due(0.0) == 0.0
     deliver(cursor)
 
     stream.write("second")
-    due = cursor.due()
+    due = cursor.due(0.0)
     stream.write("third")
 
-    assert due == cursor.due() == stream.written_at(5) + 10
+    assert due == cursor.due(0.0) == stream.written_at(5) + 10
+
+
+def test_lane_that_is_awake_takes_text_along_that_has_waited_long_enough() -> None:
+    stream = silent_stream()
+    cursor = opened_cursor(stream)
+    stream.write("first")
+    deliver(cursor)
+    stream.write("second")
+    written = stream.written_at(5)
+
+    assert cursor.due(written + 4) == written + 10
+    assert cursor.due(written + 6) == written + 6
 
 
 def test_the_end_waits_for_no_linger() -> None:
@@ -56,7 +68,7 @@ def test_the_end_waits_for_no_linger() -> None:
 
     stream.end()
 
-    assert cursor.due() == 0.0
+    assert cursor.due(0.0) == 0.0
     assert deliver(cursor) == "second"
     assert cursor.step() is Step.CLOSE
 
@@ -67,7 +79,7 @@ def test_text_without_its_boundary_is_looked_at_once_for_each_growth() -> None:
     stream.write("half a line")
     assert cursor.step() is None
 
-    assert cursor.due() == inf
+    assert cursor.due(0.0) == inf
     stream.write(", and its end\nmore")
 
     assert deliver(cursor) == "half a line, and its end\n"
@@ -80,9 +92,9 @@ def test_stream_that_was_given_up_is_closed_when_it_has_ended_and_not_before() -
 
     cursor.give_up(Permanent("refused"))
 
-    assert (cursor.due(), cursor.step(), cursor.done) == (inf, None, False)
+    assert (cursor.due(0.0), cursor.step(), cursor.done) == (inf, None, False)
     stream.end()
-    assert (cursor.due(), cursor.step()) == (0.0, Step.CLOSE)
+    assert (cursor.due(0.0), cursor.step()) == (0.0, Step.CLOSE)
     assert not cursor.ending().complete
 
 
