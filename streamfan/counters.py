@@ -77,7 +77,7 @@ class DiscardCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkMetrics:
-    """What a lane has counted, over all streams; all but `buffer_bytes` only grow.
+    """What a lane has counted, over all streams; all but the two of the buffer only grow.
 
     Attributes:
         received: What was written to the streams that the sink is given.
@@ -85,6 +85,7 @@ class SinkMetrics:
         discarded: What will not be delivered any more; for every reason, also where it is nothing.
         errors: Calls that raised, or were abandoned; only those that there were.
         buffer_bytes: What waits, or is on its way.
+        buffer_max_bytes: How much of it the lane option `buffer_bytes` allows; never changes.
         send_duration: How long calls of `write` took that returned.
     """
 
@@ -93,13 +94,19 @@ class SinkMetrics:
     discarded: tuple[DiscardCount, ...]
     errors: tuple[ErrorCount, ...]
     buffer_bytes: int
+    buffer_max_bytes: int
     send_duration: Histogram
 
 
 class Counters:
-    """What one lane counts."""
+    """What one lane counts.
 
-    def __init__(self) -> None:
+    Args:
+        buffer_max_bytes: See `SinkMetrics`.
+    """
+
+    def __init__(self, buffer_max_bytes: int) -> None:
+        self._buffer_max_bytes = buffer_max_bytes
         self._errors: dict[tuple[str, ErrorType], int] = {}
         self._sends = Durations(_SEND_BOUNDS)
         self._settled = Flow()
@@ -128,6 +135,7 @@ class Counters:
             discarded=tuple(DiscardCount(why, why.intentional, it.events, it.bytes) for why, it in discarded),
             errors=tuple(ErrorCount(*key, count) for key, count in sorted(self._errors.copy().items())),
             buffer_bytes=flow.buffer_bytes,
+            buffer_max_bytes=self._buffer_max_bytes,
             send_duration=self._sends.read(),
         )
 

@@ -72,7 +72,7 @@ class Lane:
         self.linger = self.options.linger
         # Held by the lane's thread but while it sleeps or is inside the sink: who holds it may change cursors.
         self._working = threading.Lock()
-        self._counters = Counters()
+        self._counters = Counters(self.options.buffer_bytes)
         self._calls = Calls(id, self.options, self._working, self._counters)
         self._ledger = Ledger(id, self._counters, settled)
         self._steps = Steps(sink, self._calls)

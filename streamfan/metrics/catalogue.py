@@ -116,6 +116,14 @@ SINKS: tuple[Metric[SinkReport], ...] = (
         lambda sink: _plain(sink.metrics.buffer_bytes),
     ),
     Metric(
+        "streamfan_sink_buffer_max_bytes",
+        "gauge",
+        "bytes",
+        (),
+        "How far behind the sink may be: the lane option buffer_bytes.",
+        lambda sink: _plain(sink.metrics.buffer_max_bytes),
+    ),
+    Metric(
         "streamfan_sink_lag_seconds",
         "gauge",
         "seconds",

@@ -90,7 +90,7 @@ def test_values_are_those_of_the_report(fan: Fan) -> None:
 def test_retries_and_what_waits_are_shown_while_it_works() -> None:
     sink = GatedSink("write")
     with Fan() as fan:
-        fan.add(sink, id="slow", lane=LaneOptions(call_timeout=0.05))
+        fan.add(sink, id="slow", lane=LaneOptions(call_timeout=0.05, buffer_bytes=1000))
         fan.add(FailingSink(lambda method, before: ConnectionError() if (method, before) == ("write", 0) else None))
         with fan.open() as stream:
             stream.write("text")
@@ -98,6 +98,8 @@ def test_retries_and_what_waits_are_shown_while_it_works() -> None:
             wait_until(lambda: value(fan, "streamfan_sink_retries_total", sink="failing") == 1)
 
             assert value(fan, "streamfan_sink_buffer_bytes", sink="slow") == 4
+            assert value(fan, "streamfan_sink_buffer_max_bytes", sink="slow") == 1000
+            assert value(fan, "streamfan_sink_buffer_max_bytes", sink="failing") == 64 * 1024 * 1024
             assert value(fan, "streamfan_sink_lag_seconds", sink="slow")
             assert value(fan, "streamfan_streams_running") == 1
             wait_until(lambda: value(fan, "streamfan_sink_state", sink="slow", state="degraded") == 1)
@@ -131,7 +133,7 @@ def test_no_label_tells_of_a_stream_or_has_more_values_than_are_known(fan: Fan) 
         "intentional": {"true", "false"},
         "reason": set(Reason),
         "error_type": set(ErrorType),
-        "stage": {"connect", "open", "write", "close", "beat", "disconnect", "size"},
+        "stage": {"connect", "open", "write", "gap", "close", "beat", "disconnect", "size"},
         "state": set(State),
         "finish_reason": set(get_args(FinishReason)),
     }
