@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import deque
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamfan.errors import UsageError
-from streamfan.recording import record
+from streamfan.events import End
+from streamfan.recording import lines, record
 
 if TYPE_CHECKING:
     from streamfan.report import DeliveryReport, StreamReport
@@ -53,21 +56,35 @@ class Spill:
         lacking = [delivery.sink for delivery in report.deliveries if _lacks_some(delivery)]
         if not lacking:
             return
-        path = self._folder / f"{stream.id}-{stream.attempt}.jsonl"
         names = ", ".join(map(repr, lacking))
         try:
-            self._write(path, stream)
+            path = self._keep(stream)
         except OSError as error:
             log.error(  # noqa: TRY400 - nobody needs to know where in here
                 "what sink %s lacks of stream %r could not be kept in %r: %s",
                 names,
                 stream.id,
-                str(path),
+                str(self._folder),
                 error.strerror,
             )
         else:
             self.kept[stream.id, stream.attempt] = path
             log.info("what sink %s lacks of stream %r is kept in %r", names, stream.id, str(path))
+
+    def _keep(self, stream: Stream) -> Path:
+        """Have the recording in the folder; returns where."""
+        suffixes = chain([""], (f"-{number}" for number in count(2)))
+        paths = (self._folder / f"{stream.id}-{stream.attempt}{suffix}.jsonl" for suffix in suffixes)
+        return next(path for path in paths if self._takes(path, stream))
+
+    def _takes(self, path: Path, stream: Stream) -> bool:
+        """Write the recording; False if another one is there."""
+        try:
+            self._write(path, stream)
+        except FileExistsError:
+            # What is sent again may fail again, but another try may have got further.
+            return _holds(path, stream)
+        return True
 
     def _write(self, path: Path, stream: Stream) -> None:
         # Private, as other files with generated text are.
@@ -81,3 +98,10 @@ class Spill:
             # Half a recording would be taken for a whole one.
             path.unlink(missing_ok=True)
             raise
+
+
+def _holds(path: Path, stream: Stream) -> bool:
+    """Whether a recording ends as `stream` has ended, with the same text."""
+    with path.open("rb") as file:
+        last = [line.event for line in lines(deque(file, maxlen=1))]
+    return any(isinstance(end, End) and stream.outcome and end.sha256 == stream.outcome.sha256 for end in last)

@@ -73,6 +73,19 @@ def test_stream_of_a_sink_that_hangs_is_kept_when_the_fan_is_closed(tmp_path: Pa
     assert replayed(path)[0] == "text"
 
 
+def test_stream_that_fails_again_when_it_is_sent_again_is_kept_once(tmp_path: Path) -> None:
+    spills = [Spill(tmp_path) for _ in range(4)]
+    for spill, text in zip(spills, ("text", "text", "te", "te"), strict=True):
+        with Fan(FailingSink(always("write", ValueError("refused")))) as fan:
+            fan.observe(spill)
+            with fan.open("s", attempt=7) as stream:
+                stream.write(text)
+
+    whole, part = tmp_path / "s-7.jsonl", tmp_path / "s-7-2.jsonl"
+    assert [spill.kept["s", 7] for spill in spills] == [whole, whole, part, part]
+    assert (replayed(whole)[0], replayed(part)[0]) == ("text", "te")
+
+
 def test_recording_keeps_pieces_ids_and_the_end(tmp_path: Path) -> None:
     with Fan(MemorySink()) as fan, fan.open("s", model="m", meta={"a": 1}) as stream:
         stream.write("", [7])
