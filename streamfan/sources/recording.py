@@ -23,6 +23,7 @@ from streamfan.source import Source, SourceOptions
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+    from typing import IO
 
     from streamfan.events import Event
     from streamfan.fan import Fan
@@ -61,6 +62,7 @@ class RecordingSource(Source):
         if not target:
             raise UsageError("source 'recording' needs a file\nTry: recording:FILE, or streamfan replay FILE")
         self._path = Path(target)
+        self._file: IO[bytes] | None = None
 
     def load(self, request: Request) -> None:
         """Publishes nothing.
@@ -69,8 +71,8 @@ class RecordingSource(Source):
             UsageError: The file cannot be read.
         """
         try:
-            with self._path.open("rb") as file:
-                file.read(1)
+            # Once only: what is read of a pipe, or its end, does not come again.
+            self._file = self._path.open("rb")
         except OSError as error:
             raise UsageError(f"recording {str(self._path)!r} cannot be read: {error.strerror}") from None
 
@@ -81,8 +83,9 @@ class RecordingSource(Source):
             SourceError: There is no stream in it.
         """
         player = _Player(fan, str(self._path), self.options.speed)
+        file, self._file = self._file or self._path.open("rb"), None
         try:
-            with self._path.open("rb") as file:
+            with file:
                 for line in lines(file):
                     player.play(line)
         finally:
@@ -107,7 +110,7 @@ class _Player:
         self._name = name
         self._speed = speed
         self.streams: dict[tuple[str, int], Stream] = {}
-        self._stop = threading.Event()
+        self._cancelled = threading.Event()
         self._began: tuple[float, datetime] | None = None
 
     def play(self, line: Line) -> None:
@@ -116,9 +119,11 @@ class _Player:
         if event is None:
             self._leave_out(line, line.damage)
             return
+        stream = self.streams.get((event.stream, event.attempt))
         if not isinstance(event, Gap):
-            self._wait_for(event.time)
-        stream = self._stream_of(line, event)
+            self._wait_for(event.time, stream)
+        if stream is None:
+            stream = self._begin(line, event)
         # It may have ended before its time: cancelled, or by a hole.
         with suppress(StreamEnded):
             if stream is not None and not stream.ended:
@@ -166,16 +171,15 @@ class _Player:
         if stream.outcome is not None and stream.outcome.sha256 != end.sha256 and end.complete:
             log.warning("%s: the text of stream %r is not what was recorded: its sha256 differs", self._name, stream.id)
 
-    def _stream_of(self, line: Line, event: Event) -> Stream | None:
-        key = (event.stream, event.attempt)
-        if key not in self.streams:
-            try:
-                self.streams[key] = stream = self._open(event)
-            except UsageError as error:
-                self._leave_out(line, str(error).partition("\n")[0])
-                return None
-            stream.on_cancel(self._stop.set)
-        return self.streams[key]
+    def _begin(self, line: Line, event: Event) -> Stream | None:
+        try:
+            stream = self._open(event)
+        except UsageError as error:
+            self._leave_out(line, str(error).partition("\n")[0])
+            return None
+        self.streams[event.stream, event.attempt] = stream
+        stream.on_cancel(self._cancelled.set)
+        return stream
 
     def _open(self, event: Event) -> Stream:
         start = event if isinstance(event, Start) else None
@@ -189,15 +193,23 @@ class _Player:
             time=start.time if start else None,
         )
 
-    def _wait_for(self, time: datetime) -> None:
-        """Until as much time has passed as in the recording, by its speed; not where somebody wants an early end."""
+    def _wait_for(self, time: datetime, stream: Stream | None) -> None:
+        """Until as much time has passed as in the recording, by its speed; not for a stream that has ended by then."""
         if not self._speed:
             return
         if self._began is None:
             self._began = (monotonic(), time)
         begun, first = self._began
         due = begun + (time - first).total_seconds() / self._speed
-        self._stop.wait(max(0.0, due - monotonic()))
+        while (left := due - monotonic()) > 0 and not (stream is not None and stream.ended):
+            self._cancelled.wait(left)
+            self._cancelled.clear()
+            self._end_what_is_cancelled()
+
+    def _end_what_is_cancelled(self) -> None:
+        for stream in self.streams.values():
+            if stream.cancelled:
+                stream.end()
 
     def _leave_out(self, line: Line, why: str) -> None:
         log.warning("%s, line %d was left out: %s", self._name, line.number, why)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -134,31 +136,68 @@ def test_attempt_that_is_there_twice_is_published_once(tmp_path: Path, caplog: p
     assert not caplog.records
 
 
-def test_rhythm_is_kept_at_the_speed_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was waited each time, on a clock that goes no further than somebody waits."""
     clock = [100.0]
     pauses: list[float] = []
 
-    class Stop:
-        def set(self) -> None: ...
+    class News(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            if not self.is_set():
+                pauses.append(round(timeout, 3))
+                clock[0] += timeout
+            return self.is_set()
 
-        def wait(self, seconds: float) -> None:
-            pauses.append(round(seconds, 3))
-            clock[0] += seconds
-
-    monkeypatch.setattr("streamfan.sources.recording.threading", SimpleNamespace(Event=Stop))
+    monkeypatch.setattr("streamfan.sources.recording.threading", SimpleNamespace(Event=News))
     monkeypatch.setattr("streamfan.sources.recording.monotonic", lambda: clock[0])
-    stream = info()
-    first, second = chunks(stream, "a", "b")
-    events: list[Event] = [
-        Start.of(stream),
-        replace(Text.of(first), time=stream.time + timedelta(seconds=2)),
-        replace(Text.of(second), time=stream.time + timedelta(seconds=6)),
-        replace(ending(stream, "ab"), time=stream.time + timedelta(seconds=7)),
-    ]
+    return pauses
 
-    play(write(tmp_path / "r", events), MemorySink(), speed=2)
 
-    assert pauses == [0, 1, 2, 0.5]
+def timed(stream: StreamInfo, *seconds: float) -> list[Event]:
+    """The events of a stream that came so late: texts that say how late, and the end."""
+    texts = [f"{late:g} " for late in seconds[:-1]]
+    times = [stream.time + timedelta(seconds=late) for late in seconds]
+    written = [replace(Text.of(it), time=time) for it, time in zip(chunks(stream, *texts), times, strict=False)]
+    return [Start.of(stream), *written, replace(ending(stream, "".join(texts)), time=times[-1])]
+
+
+def test_rhythm_is_kept_at_the_speed_that_was_asked_for(tmp_path: Path, pauses: list[float]) -> None:
+    play(write(tmp_path / "r", timed(info(), 2, 6, 7)), MemorySink(), speed=2)
+
+    assert pauses == [1, 2, 0.5]
+
+
+def test_rhythm_is_kept_after_a_stream_that_was_cancelled_then(tmp_path: Path, pauses: list[float]) -> None:
+    first = info("a")
+    *text, end = timed(first, 1, 2)
+    assert isinstance(end, End)
+    cancelled = replace(end, finish_reason="cancelled", cancel=Cancellation("enough", "alice"))
+    later = timed(replace(info("b"), time=first.time + timedelta(seconds=5)), 1, 2)
+
+    play(write(tmp_path / "r", [*text, cancelled, *later]), MemorySink(), speed=1)
+
+    assert pauses == [1, 1, 3, 1, 1]
+
+
+def test_stream_that_is_cancelled_now_ends_at_once_and_the_others_keep_their_rhythm(tmp_path: Path) -> None:
+    first = info("a")
+    one, other = timed(first, 0, 3600, 3600), timed(replace(info("b"), time=first.time), 0, 0.3, 0.3)
+
+    class Cancelling(MemorySink):
+        def write(self, chunk: Chunk) -> None:
+            super().write(chunk)
+            if chunk.stream.id == "a":
+                chunk.stream.cancel("enough", by="test")
+
+    sink = Cancelling()
+    report = play(write(tmp_path / "r", [*one[:2], *other, *one[2:]]), sink, speed=1)
+
+    assert (sink.text("a"), sink.text("b")) == ("0 ", "0 0.3 ")
+    assert {stream.id: stream.finish_reason for stream in report.streams} == {"a": "cancelled", "b": "stop"}
+    (late,) = (chunk for chunk in sink.chunks if chunk.text == "0.3 ")
+    assert late.time - late.stream.time > timedelta(seconds=0.2)
 
 
 def test_cancelling_ends_a_recording_early(tmp_path: Path) -> None:
@@ -177,6 +216,19 @@ def test_cancelling_ends_a_recording_early(tmp_path: Path) -> None:
     report = play(write(tmp_path / "r", [events[0], *late]), sink, speed=1)
 
     assert (sink.text(), report.streams[0].finish_reason) == ("a", "cancelled")
+
+
+def test_recording_can_come_through_a_pipe(tmp_path: Path) -> None:
+    data = b"".join(encode(event) + b"\n" for event in events_of(info(), "héllo ", "☕"))
+    read, written = os.pipe()
+    os.write(written, data)
+    os.close(written)
+    sink = MemorySink()
+
+    play(f"/dev/fd/{read}", sink)
+
+    os.close(read)
+    assert sink.text() == "héllo ☕"
 
 
 def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
