@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         UsageError,
         WireError,
     )
-    from streamfan.events import Chunk, End, Event, Start, StreamInfo, Text
+    from streamfan.events import Chunk, End, Event, Gap, Start, StreamInfo, Text
     from streamfan.fan import Fan
     from streamfan.generation import Generation
     from streamfan.options import LaneOptions
@@ -65,7 +65,7 @@ _HOMES = {
         "UsageError",
         "WireError",
     ),
-    "streamfan.events": ("Chunk", "End", "Event", "Start", "StreamInfo", "Text"),
+    "streamfan.events": ("Chunk", "End", "Event", "Gap", "Start", "StreamInfo", "Text"),
     "streamfan.fan": ("Fan",),
     "streamfan.generation": ("Generation",),
     "streamfan.options": ("LaneOptions",),
@@ -89,6 +89,7 @@ __all__ = [
     "End",
     "Event",
     "Fan",
+    "Gap",
     "Generation",
     "HistoryTrimmed",
     "LaneOptions",

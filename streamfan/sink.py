@@ -121,7 +121,8 @@ class Sink(ABC):
         """Take note that the text from `gap.offset` to `gap.end` will not come, and that the next chunk begins there.
 
         Called instead of `write`, with the same promises, only if `accepts_gaps` and the lane option `when_full` is
-        `skip`; a place where nobody can see that something is missing must not accept gaps.
+        `skip`; a place where nobody can see that something is missing must not accept gaps. What `open` says counts the
+        bytes of a gap that was taken note of as if they were there.
         """
         raise Permanent(f"sink {self.name!r} accepts no gaps")
 

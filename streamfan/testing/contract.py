@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from streamfan.testing.failures import FailureTests
+from streamfan.testing.gaps import GapTests
 from streamfan.testing.packaging import PackageTests
 from streamfan.testing.retries import RetryTests
 from streamfan.testing.streams import StreamTests
 from streamfan.testing.texts import TextTests
 
 
-class SinkContract(TextTests, StreamTests, RetryTests, FailureTests, PackageTests):
+class SinkContract(TextTests, StreamTests, RetryTests, GapTests, FailureTests, PackageTests):
     """The tests that every sink has to pass; subclass it, and give it two fixtures.
 
         class TestLines(SinkContract):
@@ -30,7 +31,7 @@ class SinkContract(TextTests, StreamTests, RetryTests, FailureTests, PackageTest
     A third fixture is worth its while where there is a connection: `lose_reply`, a function that has the destination
     take what comes next and its reply get lost.
 
-    What a sink promises (`delivery`, `heartbeat`, `lane_defaults`) is read from the sink.
+    What a sink promises (`delivery`, `accepts_gaps`, `heartbeat`, `lane_defaults`) is read from the sink.
 
     Attributes:
         exclude: Tests that this sink need not pass, each with the reason, which is shown.

@@ -30,12 +30,14 @@ class Held:
         distinct: The same, but a piece that was repeated as it was counts once.
         pieces: As they came; None where the destination keeps the text alone.
         ends: The end events; empty where the destination keeps none.
+        records: All of it, as it came; empty where the destination keeps the text alone.
     """
 
     text: str
     distinct: str
     pieces: tuple[Piece, ...] | None = None
     ends: tuple[End, ...] = ()
+    records: tuple[Record, ...] = ()
 
     @classmethod
     def of(cls, received: str | Iterable[Record], stream: StreamInfo) -> Held:
@@ -49,6 +51,7 @@ class Held:
             "".join(text for _, text in dict.fromkeys(found)),
             tuple(found),
             tuple(each for each in records if isinstance(each, End)),
+            tuple(records),
         )
 
     def read(self) -> str:

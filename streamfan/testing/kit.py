@@ -17,7 +17,7 @@ from streamfan.testing.values import MODEL, chunks, ending
 from streamfan.testing.witness import Witness
 
 if TYPE_CHECKING:
-    from streamfan.events import Chunk, StreamInfo
+    from streamfan.events import Chunk, Gap, StreamInfo
     from streamfan.report import Report
 
 MakeSink = Callable[[], Sink]
@@ -113,10 +113,15 @@ class Kit:
         with promised(f"write() of {_excerpt(chunk.text)}", Sink.write):
             sink.write(chunk)
 
-    def close(self, sink: Sink, stream: StreamInfo, text: str) -> None:
+    def gap(self, sink: Sink, gap: Gap) -> None:
+        """Call `gap`, which must not raise."""
+        with promised(f"gap() of bytes {gap.offset} to {gap.end}", Sink.gap):
+            sink.gap(gap)
+
+    def close(self, sink: Sink, stream: StreamInfo, text: str, *, complete: bool = True) -> None:
         """Call `close`, which must not raise."""
         with promised("close()", Sink.close):
-            sink.close(stream, ending(stream, text))
+            sink.close(stream, ending(stream, text, complete=complete))
 
     def beat(self, sink: Sink, stream: StreamInfo) -> None:
         """Call `beat`, which must not raise."""

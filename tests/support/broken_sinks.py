@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from streamfan import AsyncSink, Chunk, Delivery, End, Event, LaneOptions, Sink, SinkOptions, Start, Text, hookimpl
+from streamfan import AsyncSink, Chunk, Delivery, End, Event, Gap, LaneOptions, Sink, SinkOptions, Start, Text, hookimpl
 
 if TYPE_CHECKING:
     from streamfan import StreamInfo
@@ -72,7 +72,7 @@ class Shelf(Sink):
         events = self.there.of(stream)
         if not events:
             self.there.put(Start.of(stream))
-        return max((event.end for event in events if isinstance(event, Text)), default=0)
+        return max((event.end for event in events if isinstance(event, Text | Gap)), default=0)
 
     def write(self, chunk: Chunk) -> None:
         self.there.put(Text.of(chunk))
@@ -82,21 +82,35 @@ class Shelf(Sink):
             self.there.put(end)
 
 
+class Sieve(Shelf):
+    """Also takes note of what it is not given."""
+
+    name = "sieve"
+    accepts_gaps = True
+
+    def gap(self, gap: Gap) -> None:
+        self.there.put(gap)
+
+
 class AsyncShelf(AsyncSink):
     """The same, with coroutines."""
 
     name = "asyncshelf"
     delivery = Delivery.EXACTLY_ONCE
+    accepts_gaps = True
     lane_defaults = LaneOptions(linger=0.0)
 
     async def aconnect(self) -> None:
-        self._shelf = Shelf(self.target)
+        self._shelf = Sieve(self.target)
 
     async def aopen(self, stream: StreamInfo) -> int | None:
         return self._shelf.open(stream)
 
     async def awrite(self, chunk: Chunk) -> None:
         self._shelf.write(chunk)
+
+    async def agap(self, gap: Gap) -> None:
+        self._shelf.gap(gap)
 
     async def aclose(self, stream: StreamInfo, end: End) -> None:
         self._shelf.close(stream, end)
@@ -468,6 +482,92 @@ class Trusting(Shelf):
         self._position[_key(chunk.stream)] = chunk.end
 
 
+# Gaps
+
+
+class Assuming(Sieve):
+    """Takes it that of every text the beginning is there."""
+
+    name = "assuming"
+    breaks = "test_gap_is_told_once"
+
+    def gap(self, gap: Gap) -> None:
+        if gap.offset:
+            super().gap(gap)
+
+
+class Emphatic(Sieve):
+    """Says it twice where not even the beginning is there."""
+
+    name = "emphatic"
+    breaks = "test_gap_is_told_once"
+
+    def gap(self, gap: Gap) -> None:
+        super().gap(gap)
+        if not gap.offset:
+            super().gap(gap)
+
+
+class Vague(Sieve):
+    """Knows where a gap ends, and not where it begins."""
+
+    name = "vague"
+    breaks = "test_gap_says_what_is_missing"
+
+    def gap(self, gap: Gap) -> None:
+        super().gap(replace(gap, offset=0))
+
+
+class Tardy(Sieve):
+    """Says at the end what was missing."""
+
+    name = "tardy"
+    breaks = "test_gap_stands_where_the_text_is_missing"
+
+    def __init__(self, target: str | None = None, options: SinkOptions | None = None) -> None:
+        super().__init__(target, options)
+        self._missing: list[Gap] = []
+
+    def open(self, stream: StreamInfo) -> int | None:
+        return max(super().open(stream) or 0, *(gap.end for gap in self._missing), 0)
+
+    def gap(self, gap: Gap) -> None:
+        self._missing.append(gap)
+
+    def close(self, stream: StreamInfo, end: End) -> None:
+        while self._missing:
+            super().gap(self._missing.pop(0))
+        super().close(stream, end)
+
+
+class Stumbling(Sieve):
+    """Loses the second chunk after a gap."""
+
+    name = "stumbling"
+    breaks = "test_text_after_a_gap_is_kept"
+    _until = 0
+
+    def gap(self, gap: Gap) -> None:
+        super().gap(gap)
+        self._until = 2
+
+    def write(self, chunk: Chunk) -> None:
+        self._until -= 1
+        if self._until != 0:
+            super().write(chunk)
+
+
+class Oblivious(Sieve):
+    """Says how much text it has, and nothing of what it knows to be missing."""
+
+    name = "oblivious"
+    breaks = "test_failed_gap_is_made_good"
+
+    def open(self, stream: StreamInfo) -> int | None:
+        super().open(stream)
+        return max((event.end for event in self.there.of(stream) if isinstance(event, Text)), default=0)
+
+
 # Failures
 
 
@@ -623,13 +723,15 @@ class Indiscreet(Shelf):
         return self.target
 
 
-WHOLE: tuple[type[Shelf | AsyncShelf], ...] = (Shelf, AsyncShelf)
+WHOLE: tuple[type[Shelf | AsyncShelf], ...] = (Shelf, Sieve, AsyncShelf)
 BROKEN: tuple[type[Shelf], ...] = (
+    Assuming,
     Buffering,
     Continuing,
     Counting,
     Dropping,
     Eager,
+    Emphatic,
     Explaining,
     Forgetful,
     Haunting,
@@ -639,6 +741,7 @@ BROKEN: tuple[type[Shelf], ...] = (
     Leaking,
     Miscounting,
     Narrow,
+    Oblivious,
     Once,
     Optimistic,
     Overtaking,
@@ -649,9 +752,11 @@ BROKEN: tuple[type[Shelf], ...] = (
     SingleMinded,
     Smiling,
     Strict,
+    Stumbling,
     Stuttering,
     Sulking,
     Talkative,
+    Tardy,
     Terminated,
     Terse,
     TextMode,
@@ -660,6 +765,7 @@ BROKEN: tuple[type[Shelf], ...] = (
     Tired,
     Trusting,
     Unconnected,
+    Vague,
 )
 
 

@@ -19,6 +19,7 @@ from streamfan import (
     End,
     Event,
     Fan,
+    Gap,
     HistoryTrimmed,
     LaneOptions,
     Permanent,
@@ -86,9 +87,13 @@ class Quiet(AsyncSink):
     """A third party's sink over asyncio."""
 
     name = "quiet"
+    accepts_gaps = True
 
     async def awrite(self, chunk: Chunk) -> None:
         print(chunk.data)
+
+    async def agap(self, gap: Gap) -> None:
+        print(gap.offset, gap.end)
 
 
 @hookimpl
