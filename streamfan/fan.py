@@ -76,6 +76,7 @@ class Fan:
         self._generations: weakref.WeakSet[Generation] = weakref.WeakSet()
         self._deadline = inf
         self._closed = False
+        self._cancelled = False
         self._observers = Observers()
         self._accounts = Accounts(self._stream_report, self._observers.tell)
         self._dispatcher = Dispatcher()
@@ -254,8 +255,14 @@ class Fan:
 
     def cancel(self, reason: str = "cancelled", *, by: str = "program") -> None:
         """Ask the producers of all open streams to stop; any thread may, also a signal handler."""
+        self._cancelled = True
         for stream in self._accounts.streams:
             stream.cancel(reason, by=by)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called: who has more streams to come, as a recording has, begins none of them."""
+        return self._cancelled
 
     def observe(self, observer: Observer) -> None:
         """Call `observer(stream, report)` for each stream when it is finished everywhere, on a thread for observers.

@@ -1,7 +1,8 @@
 """What a source is: what produces text.
 
 A source is given a fan and publishes to it. Two methods are required, and one rule: end every stream that you open, and
-look at `stream.cancelled` (or at `Stream.on_cancel`) so that a consumer's *stop* is heard.
+look at `stream.cancelled` (or at `Stream.on_cancel`) so that a consumer's *stop* is heard. One that has more streams to
+come opens none of them once `fan.cancelled` says that all is to stop.
 """
 
 from __future__ import annotations

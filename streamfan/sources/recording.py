@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamfan.sources.recording")
 
+# How often a pause between two streams is looked up from.
+_LOOK = 0.1
+
 
 class RecordingOptions(SourceOptions):
     """The options of the `recording` source."""
@@ -87,10 +90,12 @@ class RecordingSource(Source):
         try:
             with file:
                 for line in lines(file):
+                    if player.over:
+                        break
                     player.play(line)
         finally:
             player.finish()
-        if not player.streams:
+        if not (player.streams or fan.cancelled):
             raise SourceError(f"recording {str(self._path)!r} has no stream in it")
 
 
@@ -113,6 +118,11 @@ class _Player:
         self._cancelled = threading.Event()
         self._began: tuple[float, datetime] | None = None
 
+    @property
+    def over(self) -> bool:
+        """Whether nobody wants the rest: everything was asked to stop, and has."""
+        return self._fan.cancelled and not self._playing
+
     def play(self, line: Line) -> None:
         """Publish the event of a line, when it is time to."""
         event = line.event
@@ -122,7 +132,7 @@ class _Player:
         stream = self.streams.get((event.stream, event.attempt))
         if not isinstance(event, Gap):
             self._wait_for(event.time, stream)
-        if stream is None:
+        if stream is None and not self._fan.cancelled:
             stream = self._begin(line, event)
         # It may have ended before its time: cancelled, or by a hole.
         with suppress(StreamEnded):
@@ -201,15 +211,18 @@ class _Player:
             self._began = (monotonic(), time)
         begun, first = self._began
         due = begun + (time - first).total_seconds() / self._speed
-        while (left := due - monotonic()) > 0 and not (stream is not None and stream.ended):
-            self._cancelled.wait(left)
+        while (left := due - monotonic()) > 0 and not (self.over or (stream is not None and stream.ended)):
+            # Where no stream is open there is nobody to tell that all is to stop.
+            self._cancelled.wait(left if self._playing else min(left, _LOOK))
             self._cancelled.clear()
-            self._end_what_is_cancelled()
+            for each in self._playing:
+                if each.cancelled:
+                    each.end()
 
-    def _end_what_is_cancelled(self) -> None:
-        for stream in self.streams.values():
-            if stream.cancelled:
-                stream.end()
+    @property
+    def _playing(self) -> list[Stream]:
+        """The streams that have not ended."""
+        return [stream for stream in self.streams.values() if not stream.ended]
 
     def _leave_out(self, line: Line, why: str) -> None:
         log.warning("%s, line %d was left out: %s", self._name, line.number, why)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 
 from streamfan.events import End, Text, decode
@@ -106,3 +109,18 @@ def test_torn_recording_is_told_and_exits_with_1(shell: Shell) -> None:
     assert (done.code, done.stdout) == (1, b"text")
     assert "torn.jsonl, line 3 was left out: " in done.stderr
     assert "ends before the stream does" in done.stderr
+
+
+def test_replay_ends_in_a_pause_between_two_streams_when_nobody_reads_any_more(shell: Shell) -> None:
+    shell.stdin("text", "-q", "-s", "file:a.jsonl", "-o", "file.format=jsonl")
+    text = shell.file("a.jsonl")
+    start, *_ = text.splitlines()
+    later = json.loads(start) | {"stream": "later", "time": "2099-01-01T00:00:00Z"}
+    (shell.folder / "a.jsonl").write_text(f"{text}{json.dumps(later)}\n")
+    read, write = os.pipe()
+    os.close(read)
+
+    done = shell.run("replay", "a.jsonl", "--speed", "1", stdout=write)
+    os.close(write)
+
+    assert (done.code, done.stderr) == (141, "")

@@ -363,9 +363,11 @@ def test_cancel_reaches_every_open_stream_and_no_other() -> None:
         done, one, two = fan.open(), fan.open(), fan.open()
         done.end()
 
+        before = fan.cancelled
         fan.cancel("enough", by="ann")
 
         assert [bool(stream.cancelled) for stream in (done, one, two)] == [False, True, True]
+        assert (before, fan.cancelled) == (False, True)
 
 
 def test_sink_can_cancel_the_stream_it_is_given() -> None:
