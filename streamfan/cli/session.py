@@ -26,6 +26,7 @@ from streamfan.fan import Fan
 from streamfan.plugins import plugins
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import FrameType
 
     from streamfan.config import RunConfig
@@ -98,7 +99,7 @@ class Session:
             with Draining(self._fan):
                 self._fan.close()
         code = self._exit_code()
-        show(self._report, self._config.summary, code)
+        show(self._report, self._config.summary, code, self._kept)
         self._say_what_failed()
         return code
 
@@ -187,6 +188,10 @@ class Session:
         sinks = tuple(sink if sink.failed else unreached.get(sink.id, sink) for sink in report.sinks)
         return replace(report, sinks=sinks)
 
+    @property
+    def _kept(self) -> tuple[Path, ...]:
+        return () if self._config.spill is None else tuple(self._config.spill.kept.values())
+
     def _exit_code(self) -> int:
         report = self._report
         if isinstance(self._error, UsageError):
@@ -211,7 +216,7 @@ class Session:
             elif stream.cancelled is not None and self._signal is None and not self._fan.deserted:
                 console.say(f"streamfan: stream {stream.id!r} was cancelled: {stream.cancelled}")
         self._say_what_is_missing()
-        for path in self._config.spill.kept.values() if self._config.spill is not None else ():
+        for path in self._kept:
             console.say(
                 f"streamfan: what was not delivered is kept; try: streamfan replay {quote(str(path))} --sink ..."
             )

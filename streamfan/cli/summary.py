@@ -9,6 +9,9 @@ from streamfan.cli import console
 from streamfan.terminal import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from rich.table import Table
     from rich.text import Text
 
@@ -18,16 +21,17 @@ if TYPE_CHECKING:
 _HASH_SHOWN = 16
 
 
-def show(report: Report, how: str | None, exit_code: int) -> None:
+def show(report: Report, how: str | None, exit_code: int, kept: Iterable[Path]) -> None:
     """Print the report.
 
     Args:
         report: Of a fan that is closed.
         how: "table", "json" or "none"; None is a table where stderr is a terminal, else nothing.
         exit_code: What the program will exit with.
+        kept: Recordings of what was not delivered.
     """
     if how == "json":
-        console.say(_json({**report.to_dict(), "exit_code": exit_code}))
+        console.say(_json({**report.to_dict(), "kept": [str(path) for path in kept], "exit_code": exit_code}))
     elif report.streams and (how == "table" or (how is None and console.on_terminal())):
         for stream in report.streams:
             console.draw(_table(stream, report))

@@ -29,12 +29,13 @@ def test_recording_is_published_again_with_the_same_ids_and_offsets(shell: Shell
 
 
 def test_what_a_sink_was_not_given_is_kept_and_can_be_sent_later(shell: Shell) -> None:
-    done = shell.stdin("kept text", "-q", *BAD, "--spill-dir", "spilled")
+    done = shell.stdin("kept text", "-q", *BAD, "--spill-dir", "spilled", "--summary", "json")
     (path,) = (shell.folder / "spilled").iterdir()
     later = shell.run("replay", str(path), "-q", "-s", "file:later.txt")
 
     assert done.code == 3
     assert f"streamfan replay spilled/{path.name}" in done.stderr
+    assert done.summary["kept"] == [f"spilled/{path.name}"]
     assert (later.code, shell.file("later.txt")) == (0, "kept text")
 
 
