@@ -92,6 +92,20 @@ class Sieve(Shelf):
         self.there.put(gap)
 
 
+class Stateless(Sieve):
+    """Does not know what is there: at least once."""
+
+    name = "stateless"
+    delivery = Delivery.AT_LEAST_ONCE
+
+    def open(self, stream: StreamInfo) -> int | None:
+        self.there.put(Start.of(stream))
+        return None
+
+    def close(self, stream: StreamInfo, end: End) -> None:
+        self.there.put(end)
+
+
 class AsyncShelf(AsyncSink):
     """The same, with coroutines."""
 
@@ -723,7 +737,7 @@ class Indiscreet(Shelf):
         return self.target
 
 
-WHOLE: tuple[type[Shelf | AsyncShelf], ...] = (Shelf, Sieve, AsyncShelf)
+WHOLE: tuple[type[Shelf | AsyncShelf], ...] = (Shelf, Sieve, Stateless, AsyncShelf)
 BROKEN: tuple[type[Shelf], ...] = (
     Assuming,
     Buffering,
