@@ -82,13 +82,15 @@ class Zygote:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._command: Command | None = None
 
     def start(self, *arguments: str) -> Command:
         """Start `streamfan` with these arguments; the one before has ended."""
         said = self._folder / "stderr"
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([str(said), *arguments]).encode() + b"\n")
-        return Command(self._process, said)
+        self._command = Command(self._process, said)
+        return self._command
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -104,6 +106,8 @@ class Zygote:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._command is not None:
+            self._command.kill()
         self._process.kill()
         self._process.communicate()
 
