@@ -16,6 +16,7 @@ EPILOG = """
 Examples:
   streamfan replay story.jsonl
   streamfan replay story.jsonl --speed 1 --quiet --sink redis
+  zcat story-*.jsonl.gz | streamfan replay /dev/stdin
   streamfan replay spilled/20261120-172331-k3f9-1795195411042.jsonl -q -s https://example.org/hook
 
 \b

@@ -28,6 +28,14 @@ def test_recording_is_published_again_with_the_same_ids_and_offsets(shell: Shell
     assert shell.file("c.txt") == "héllo ☕"
 
 
+def test_recording_can_come_from_another_program(shell: Shell) -> None:
+    shell.stdin("héllo ☕", "-q", "-s", "file:a.jsonl", "-o", "file.format=jsonl")
+
+    done = shell.run("replay", "/dev/stdin", text=shell.file("a.jsonl"))
+
+    assert (done.code, done.stdout, done.stderr) == (0, "héllo ☕".encode(), "")
+
+
 def test_what_a_sink_was_not_given_is_kept_and_can_be_sent_later(shell: Shell) -> None:
     done = shell.stdin("kept text", "-q", *BAD, "--spill-dir", "spilled", "--summary", "json")
     (path,) = (shell.folder / "spilled").iterdir()
