@@ -211,14 +211,14 @@ class Replays:
 
     def _kill(self, *more: str) -> None:
         """Replay it, in its rhythm or at once, and kill that at any moment."""
-        chance, wait_for = self._chance, self._place.size
+        chance = self._chance
         # Also before there is anything, and when all is there.
         enough = min(chance.uniform(-0.1, 1.1) * self._whole, self._whole)
         pause = chance.choice((0.0, chance.random() / 40))
         rhythm = ("--speed", SPEED, "-o", f"{self._place.sink}.lane.linger={chance.choice((0, 0.01))}")
         command = self._start(*chance.choice((rhythm, rhythm, ())), *more)
         deadline = time.monotonic() + DEADLINE
-        while command.running and wait_for() < enough:
+        while command.running and self._place.size() < enough:
             assert time.monotonic() < deadline, command.stderr
             time.sleep(0.0005)
         time.sleep(pause)
@@ -230,7 +230,9 @@ class Replays:
         """Replay all of it at once, to the end, and look what the report says."""
         command = self._start("--summary", "json", *more)
         assert command.wait() == 0, command.stderr
-        for stream in command.summary["streams"]:
+        streams = command.summary["streams"]
+        assert {stream["id"] for stream in streams} == TEXTS.keys()
+        for stream in streams:
             text = TEXTS[stream["id"]].encode()
             sha256 = hashlib.sha256(text).hexdigest()
             (delivery,) = stream["deliveries"]
