@@ -148,20 +148,15 @@ class Log(Place):
 
     def check(self, *, whole: bool = False) -> None:
         entries = [entry for id in TEXTS for entry in self._client.xrange(self._key(id))]
-        # What a killed one has left is not cut: readers leave out what they have, see docs/redis.md.
-        check_events([decode(fields["event"]) for _, fields in entries], whole=whole, overlaps=True)
+        check_events([decode(fields["event"]) for _, fields in entries], whole=whole)
 
     @staticmethod
     def _key(id: str) -> str:
         return f"streamfan:{{{id}}}:log"
 
 
-def check_events(events: list[Event], *, whole: bool, overlaps: bool = False) -> None:
-    """Events must be the beginning of every stream, or all of it, each byte and each token id once.
-
-    Args:
-        overlaps: A piece may begin before the end of the one before, with the same bytes.
-    """
+def check_events(events: list[Event], *, whole: bool) -> None:
+    """Events must be the beginning of every stream, or all of it, each byte and each token id once."""
     for id, text in TEXTS.items():
         mine = [event for event in events if event.stream == id]
         texts = [event for event in mine if isinstance(event, Text)]
@@ -169,12 +164,12 @@ def check_events(events: list[Event], *, whole: bool, overlaps: bool = False) ->
         assert {event.attempt for event in mine} <= {ATTEMPT}
         data, position = text.encode(), 0
         for event in texts:
-            assert event.offset == position or (overlaps and event.offset < position < event.end)
+            assert event.offset == position
             assert event.text.encode() == data[event.offset : event.end]
             position = event.end
         assert (position, len(mine)) == (len(data), len(texts) + 2) or not whole
         ids = [id for event in texts for id in event.token_ids]
-        assert overlaps or ids == list(range(TOKENS[id] if whole else len(ids)))
+        assert ids == list(range(TOKENS[id] if whole else len(ids)))
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ class Evidence:
     def __init__(self, log: str, event: Start | Text | End) -> None:
         self.id = id = id_of(event)
         self._event = event
+        self._ids = event.token_ids if isinstance(event, Text) else ()
         start, last = EntryId(id.attempt, 0), EntryId(id.attempt, _LAST)
         first = id._replace(sequence=event.offset + 1) if isinstance(event, Text) else id
         self.questions: tuple[Command, ...] = (
@@ -54,6 +55,11 @@ class Evidence:
                 return any(isinstance(event, End) and _same(event, end) for _, event in there)
             case text:
                 return _covered(text, (*there, *behind), forgotten=not started)
+
+    def ids_ahead(self, answers: Answers) -> int:
+        """How many more token ids the entries have than the event; less than none, if they have fewer."""
+        events = (event for _, event in entries_of(answers[1]))
+        return sum(len(event.token_ids) for event in events if isinstance(event, Text)) - len(self._ids)
 
 
 def id_of(event: Start | Text | End) -> EntryId:

@@ -37,10 +37,15 @@ _REMEMBERED = 16_384
 
 @dataclass(slots=True)
 class _Known:
-    """What outlives a stream's connections: its sign of life, and how much of the text was ever sent."""
+    """What outlives a stream's connections: its sign of life, and how much of the text was ever sent.
+
+    Attributes:
+        found: How much of the text the log had when it was opened, where that is more than was sent.
+    """
 
     presence: Presence
     sent: int = 0
+    found: int = 0
     producer: Producer | None = None
 
 
@@ -78,9 +83,11 @@ class Kept:
         known.producer = producer = Producer(connection, names, stream, known.presence, self._options)
         announced = stream.attempt if self._options.mode == "both" else None
         last = self._list(self._index.listing(stream.id, stream.time, announced), producer.open, producer)
-        # More than was sent from here was brought by another sink that has the same server, or by somebody else: all
-        # of it is compared.
-        return there if (there := held(last)) <= known.sent else 0
+        there = held(last)
+        # More than was sent from here was brought by another sink that has the same server, or by a program that has
+        # died: all of it is compared.
+        known.found = there if there > known.sent else 0
+        return 0 if known.found else there
 
     def write(self, chunk: Chunk) -> None:
         """Append a chunk."""
@@ -90,7 +97,10 @@ class Kept:
         if producer is None or not producer.usable:
             raise Retryable(f"Redis at {self._link.address}: the connection was lost")
         known.sent = max(known.sent, chunk.end)
-        producer.append(Text.of(chunk, token_ids=self._options.token_ids))
+        text = Text.of(chunk, token_ids=self._options.token_ids)
+        if text.offset < known.found < text.end:
+            text = producer.rest_of(text, known.found)
+        producer.append(text)
 
     def beat(self, stream: StreamInfo) -> None:
         """Renew the lease, over a new connection if need be: the stream is still opened again before a write."""

@@ -48,10 +48,12 @@ class Log:
 
     Attributes:
         usable: Whether it has been opened and, as far as is known, has not vanished since.
+        ids_ahead: How many more token ids came with the text that was compared than with what it was compared with.
     """
 
     def __init__(self, connection: Connection, names: Names, presence: Presence, options: RedisOptions) -> None:
         self.usable = False
+        self.ids_ahead = 0
         self._connection = connection
         self._names = names
         self._claim = presence.claim
@@ -182,6 +184,7 @@ class Log:
             raise self._vanished()
         if not evidence.holds(answers):
             raise self._written(evidence.id)
+        self.ids_ahead += evidence.ids_ahead(answers)
         if self._rings:
             self._connection.command(*self._ringing(data))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -76,6 +77,14 @@ class Producer:
         writing = Batch()
         self._log.put(event, writing)
         writing.send(self.connection)
+
+    def rest_of(self, event: Text, found: int) -> Text:
+        """Compare the beginning of `event` with the log, which has the text up to `found`; returns what it lacks."""
+        data, length = event.text.encode(), found - event.offset
+        # Where that is inside a character the log has another text, and says so.
+        self.append(replace(event, end=found, text=data[:length].decode(errors="replace"), token_ids=()))
+        ids = event.token_ids[max(0, self._log.ids_ahead) :]
+        return replace(event, offset=found, text=data[length:].decode(), token_ids=ids)
 
     def close(self, end: End, beside: Batch) -> None:
         """Append the end, once, publish it, and stop to be there.

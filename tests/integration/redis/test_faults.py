@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamfan.errors import Permanent, Retryable
-from streamfan.events import Text, encode
+from streamfan.events import Chunk, Text, encode
 from streamfan.fan import Fan
 from streamfan.options import LaneOptions
 from streamfan.redis.address import Address
@@ -319,6 +319,47 @@ def test_what_another_sink_was_quicker_with_is_there_once(any_server: RedisServe
 
     assert text_of(any_server.client) == "Once upon"
     assert [event["type"] for _, event in log_of(any_server.client)] == ["start", "text", "text", "end"]
+
+
+def test_program_that_goes_on_where_another_has_died_adds_what_is_missing(any_server: RedisServer, make: Make) -> None:
+    any_server.client.flushall()
+    stream = info()
+    died, next_one = make(any_server.url), make(any_server.url)
+    died.open(stream)
+    for chunk in with_ids(chunks(stream, "dí", "a "), (1, 2), (3,)):
+        died.write(chunk)
+
+    held = next_one.open(stream)
+    for chunk in with_ids(chunks(stream, "d", "ía à ", "día"), (1,), (2, 3, 4, 5), (6,)):
+        next_one.write(chunk)
+    next_one.close(stream, ending(stream, "día à día"))
+
+    assert held == 0
+    events = [event for _, event in log_of(any_server.client)]
+    assert [(event["offset"], event["text"], event["token_ids"]) for event in events[1:-1]] == [
+        (0, "dí", [1, 2]),
+        (3, "a ", [3]),
+        (5, "à ", [4, 5]),
+        (8, "día", [6]),
+    ]
+
+
+@pytest.mark.parametrize("text", ["día", "data"])
+def test_program_that_goes_on_with_another_text_is_refused(any_server: RedisServer, make: Make, text: str) -> None:
+    any_server.client.flushall()
+    stream = info()
+    died, next_one = make(any_server.url), make(any_server.url)
+    died.open(stream)
+    died.write(chunks(stream, "do")[0])
+    next_one.open(stream)
+
+    with pytest.raises(Permanent, match="does not hold our entry"):
+        next_one.write(chunks(stream, text)[0])
+    assert text_of(any_server.client) == "do"
+
+
+def with_ids(chunks: list[Chunk], *ids: tuple[int, ...]) -> list[Chunk]:
+    return [replace(chunk, token_ids=each) for chunk, each in zip(chunks, ids, strict=True)]
 
 
 def test_two_sinks_with_one_server_agree(server: RedisServer) -> None:
