@@ -29,10 +29,10 @@ log = logging.getLogger("streamfan.dispatcher")
 _LONGEST_SLEEP = 1.0
 # Nobody can tell apart what comes faster than this.
 _REST = 0.001
-# Ringing for each piece would cost its publisher more than writing it. Where news follows news within `_FLOWS` times
-# what somebody waits for it, the dispatcher looks whenever that is over, until nothing has come for `_CALM` times.
-_FLOWS = 2
-_CALM = 5
+# Ringing for each piece would cost its publisher more than writing it. So where news follows news within `_FAST` for
+# somebody who wants it at once, the dispatcher looks every `_REST`, until nothing has come for `_CALM`.
+_FAST = 0.002
+_CALM = 0.005
 
 
 class Bell:
@@ -63,6 +63,10 @@ class Consumer(Protocol):
     @property
     def linger(self) -> float:
         """Seconds that text may wait for more."""
+
+    @property
+    def attentive(self) -> bool:
+        """Whether it looks for text by itself, so that nobody need wake it; where it stops, it calls `attend`."""
 
     @property
     def check_at(self) -> float:
@@ -98,17 +102,14 @@ class Dispatcher:
         self._news = False
         self._urgent = False
         self._stopped = False
-        # Who waits least, if nobody waits as little; how long that is, and how long the others wait.
+        # Who waits least, if nobody waits as little. How long whoever is to be woken waits, and the others of them.
         self._first: Consumer | None = None
         self._eager = inf
         self._patient = inf
         self._next_look = inf
         self._noted = -inf
-        self._looked = -inf
         self._last_news = -inf
-        self._gap = inf
-        # How often it looks while text flows; inf while none does.
-        self._tick = inf
+        self._fast = False
         # daemon: a program that forgets to close its fan must be able to exit.
         self._thread = threading.Thread(target=self._run, name="streamfan-dispatcher", daemon=True)
 
@@ -141,6 +142,10 @@ class Dispatcher:
         self._calls.append(callbacks)
         self._bell.ring()
 
+    def attend(self) -> None:
+        """A consumer that looked for text by itself does so no more."""
+        self._bell.ring()
+
     def notify(self, urgent: bool = False) -> None:
         """Say that some stream has news; this is all that a publisher pays for its consumers.
 
@@ -154,7 +159,7 @@ class Dispatcher:
         if urgent:
             self._urgent = True
             self._bell.ring()
-        elif first is None or now - before < _FLOWS * _REST:
+        elif first is None or now - before < _FAST:
             if now + self._eager < self._next_look:
                 self._bell.ring()
         else:
@@ -182,21 +187,25 @@ class Dispatcher:
         urgent, self._urgent = self._urgent, False
         news, self._news = self._news, False
         now = monotonic()
-        pause = self._pause(news, now)
-        next_look = now + pause
-        # What has flowed in since the last look may be as old; else somebody has rung for it.
-        written = now if self._tick == inf else max(self._looked, now - pause)
-        self._looked = now
+        eager = patient = inf
+        next_look = now + self._pause(news, now)
         for slot in self._slots:
+            consumer = slot.consumer
             if news and slot.due == inf:
-                slot.due = written + slot.consumer.linger
+                slot.due = now + consumer.linger
             if urgent or slot.due <= now:
                 slot.due = inf
-                self._call(slot.consumer.wake)
-            next_look = min(next_look, slot.due)
+                self._call(consumer.wake)
+            if not consumer.attentive:
+                next_look = min(next_look, slot.due)
+                eager = min(eager, consumer.linger)
+                if consumer is not self._first:
+                    patient = min(patient, consumer.linger)
             # It may log, and what a log's handler does is nobody's to say.
-            self._call(slot.consumer.check)
-            next_look = min(next_look, slot.consumer.check_at)
+            self._call(consumer.check)
+            next_look = min(next_look, consumer.check_at)
+        # Nobody is rung for who is about to look anyway.
+        self._eager, self._patient = max(_REST, eager), max(_REST, patient)
         while self._calls:
             for callback in self._calls.popleft():
                 self._call(callback)
@@ -215,18 +224,12 @@ class Dispatcher:
     def _pause(self, news: bool, now: float) -> float:
         """How long to sleep at most."""
         if news:
-            self._gap, self._last_news = now - self._last_news, now
-        for tick in (self._eager, self._patient):
-            flows = self._gap < tick * (_CALM if tick == self._tick else _FLOWS)
-            if flows and now - self._last_news < tick * _CALM:
-                self._tick = tick
-                return min(tick, _LONGEST_SLEEP)
-        self._tick = inf
-        return _LONGEST_SLEEP
+            self._fast = self._eager <= _REST and now - self._last_news < (_CALM if self._fast else _FAST)
+            self._last_news = now
+        return _REST if self._fast and now - self._last_news < _CALM else _LONGEST_SLEEP
 
     def _weigh(self) -> None:
         slots = sorted(self._slots, key=lambda slot: slot.consumer.linger)
         lingers = [*(slot.consumer.linger for slot in slots), inf, inf]
         self._first = slots[0].consumer if lingers[0] <= _REST < lingers[1] else None
-        # Nobody is rung for who is about to look anyway.
         self._eager, self._patient = max(_REST, lingers[0]), max(_REST, lingers[1])

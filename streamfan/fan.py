@@ -128,7 +128,7 @@ class Fan:
         if any(sink is other.sink for other in others):
             raise UsageError(f"sink {sink.name!r} is in this fan already\nTry: an object of its own for each lane")
         id = (spec_id or _default_id(sink, others)) if id is None else id
-        lane = Lane(id, sink, options, self._dispatcher.brake, self._accounts.settle)
+        lane = Lane(id, sink, options, self._dispatcher, self._accounts.settle)
         check_id(lane.id)
         check_unique((each.id, each.sink.name) for each in (*others, lane))
         return lane

@@ -17,6 +17,7 @@ from streamfan.lane.calls import Calls
 from streamfan.lane.health import Health
 from streamfan.lane.ledger import Ledger
 from streamfan.lane.outage import Outage
+from streamfan.lane.pace import Pace
 from streamfan.lane.reaching import Reaching
 from streamfan.lane.steps import Steps
 from streamfan.report import SinkReport, State
@@ -25,7 +26,7 @@ from streamfan.retry import may_pass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamfan.brake import Brake
+    from streamfan.dispatcher import Dispatcher
     from streamfan.lane.calls import Call
     from streamfan.options import LaneOptions
     from streamfan.report import DeliveryReport
@@ -45,7 +46,7 @@ class Lane:
         id: What this lane is called in its fan.
         sink: Whom it serves; no other lane may.
         options: Pacing, retries, limits.
-        brake: What makes the fan's publishers wait.
+        dispatcher: The fan's clock, which wakes this lane while text does not flow.
         settled: Called with a stream and its report when it has ended and this lane has done with it; on the lane's
             thread or on that of the fan's clock.
 
@@ -58,7 +59,7 @@ class Lane:
         id: str,
         sink: Sink,
         options: LaneOptions,
-        brake: Brake,
+        dispatcher: Dispatcher,
         settled: Callable[[Stream, DeliveryReport], None],
     ) -> None:
         self.id = id
@@ -78,7 +79,9 @@ class Lane:
         self._steps = Steps(sink, self._calls)
         self._reaching = Reaching(self.options)
         self._backlog = Backlog(self.options)
-        self._brake = brake
+        self._dispatcher = dispatcher
+        self._brake = dispatcher.brake
+        self._pace = Pace(self.linger)
         self._outage = Outage()
         # Whose call is under way, so that nobody else may settle it.
         self._serving: Cursor | None = None
@@ -129,6 +132,11 @@ class Lane:
     def check_at(self) -> float:
         """When it wants to be checked next at the latest, on the monotonic clock."""
         return self._backlog.look_at if self._backlog.full else inf
+
+    @property
+    def attentive(self) -> bool:
+        """Whether it looks for text by itself."""
+        return self._pace.flows
 
     def finish(self) -> None:
         """Take no more streams: deliver what there is, disconnect, and end."""
@@ -274,12 +282,18 @@ class Lane:
             self._note_state()
             # The round may have settled the last stream, and then nobody will ring again.
             if not self._done:
-                self._sleep(wake_at - monotonic())
+                self._sleep(wake_at)
 
-    def _sleep(self, timeout: float) -> None:
+    def _sleep(self, wake_at: float) -> None:
+        flowed = self._pace.flows
+        now = monotonic()
+        wake_at = min(wake_at, self._pace.look_at(now))
+        if flowed and not self._pace.flows:
+            # What was written since this lane has looked was written without a word to anybody.
+            self._dispatcher.attend()
         self._working.release()
         try:
-            self._bell.wait(timeout)
+            self._bell.wait(wake_at - now)
         finally:
             self._working.acquire()
 
@@ -313,8 +327,8 @@ class Lane:
         if self._backlog.full:
             # At once: a publisher may wait for it.
             self._relieve()
-        if served:
-            # Calls take time: look again before sleeping.
+        if served and not (len(cursors) == 1 and self._pace.flows and not self._left and self._ledger.cursors):
+            # Calls take time, and change what the others may do: look again before sleeping.
             return 0.0
         return wake_at if monotonic() >= self._deadline else min(wake_at, self._deadline)
 
@@ -379,6 +393,8 @@ class Lane:
             self._ledger.settle(cursor)
 
     def _worked(self, cursor: Cursor, step: Step) -> None:
+        if step is Step.WRITE:
+            self._pace.wrote(monotonic())
         # Where a stream is opened again and again, and each write fails, nothing has worked.
         if step is not Step.OPEN and cursor.error is None and not self._abandoned:
             self._health.failing = False

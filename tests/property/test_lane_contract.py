@@ -147,7 +147,7 @@ class LaneContract(RuleBasedStateMachine):
         options = {"when_full": when_full, "boundary": boundary, "sequential": sequential, "linger": 0.5}
         lane = LaneOptions.model_validate({**options, "buffer_bytes": LIMIT, "max_bytes": 16, "max_elapsed": 20})
         self.sink = Destination(delivery)
-        self.lane = Lane("lane", self.sink, lane, self.dispatcher.brake, lambda *settled: self.settled.append(settled))
+        self.lane = Lane("lane", self.sink, lane, self.dispatcher, lambda *settled: self.settled.append(settled))
         self.dispatcher.brake.exempt()
         self.dispatcher.add(self.lane)
         self.lane._working.acquire()

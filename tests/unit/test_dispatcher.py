@@ -18,6 +18,7 @@ class Sleeper:
     def __init__(self, linger: float) -> None:
         self.linger = linger
         self.check_at = inf
+        self.attentive = False
         self.woken = threading.Event()
 
     def wake(self) -> None:
@@ -138,8 +139,51 @@ def test_fast_news_is_looked_at_no_more_often_than_somebody_wants_it(monkeypatch
             sleeper.woken.clear()
 
     assert 80 <= woken <= 101
-    assert looks <= woken + 2
-    assert bell.rung <= 2
+    assert looks <= 2 * woken + 1
+    assert bell.rung <= woken + 1
+
+
+def test_nobody_rings_for_whoever_looks_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("streamfan.dispatcher.monotonic", clock)
+    dispatcher = Dispatcher()
+    dispatcher._bell = bell = CountingBell()
+    sleepers = [Sleeper(0.01), Sleeper(0.05)]
+    for sleeper in sleepers:
+        sleeper.attentive = True
+        dispatcher.add(sleeper)
+    dispatcher._next_look = dispatcher._look()
+    bell.rung = 0
+
+    for _ in range(500):
+        clock.now += 0.001
+        dispatcher.notify()
+
+    assert bell.rung == 0
+
+
+def test_whoever_stops_to_look_is_woken_for_what_came_before_it_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("streamfan.dispatcher.monotonic", clock)
+    dispatcher = Dispatcher()
+    dispatcher._bell = bell = CountingBell()
+    sleeper = Sleeper(0.01)
+    sleeper.attentive = True
+    dispatcher.add(sleeper)
+    dispatcher._look()
+    dispatcher._bell.wait(0)
+    sleeper.woken.clear()
+    dispatcher.notify()
+    dispatcher._look()
+
+    sleeper.attentive = False
+    dispatcher.attend()
+
+    assert bell.wait(0)
+    assert dispatcher._look() <= clock.now + 0.01
+    clock.now += 0.01
+    dispatcher._look()
+    assert sleeper.woken.is_set()
 
 
 def test_text_that_flows_waits_no_longer_than_its_linger(monkeypatch: pytest.MonkeyPatch) -> None:
