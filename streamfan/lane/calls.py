@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger("streamfan.lane")
 
+# Seconds after which nobody need wake a lane any more whose sink has not returned.
+_LONG = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -55,11 +58,13 @@ class Calls:
     Attributes:
         current: The call that has not returned; None between two of them.
         trouble: What became of the last one that failed.
+        took_long: Whether one of them did, since this was last set to False.
     """
 
     def __init__(self, id: str, options: LaneOptions, lock: threading.Lock, counters: Counters) -> None:
         self.current: Call | None = None
         self.trouble = ""
+        self.took_long = False
         self._id = id
         self._options = options
         self._lock = lock
@@ -71,6 +76,12 @@ class Calls:
         """The method that has not returned in time."""
         call = self.current
         return call.method if call is not None and call.late else None
+
+    @property
+    def lasts_long(self) -> bool:
+        """Whether one is under way that takes long."""
+        call = self.current
+        return call is not None and monotonic() - call.started >= _LONG
 
     def attempt(self, what: str, call: Callable[[], T]) -> tuple[T | None, BaseException | None]:
         """Call the sink, and give back what it returned, or raised."""
@@ -94,6 +105,8 @@ class Calls:
             return returned, None
         finally:
             self._lock.acquire()
+            # In this order: who has just seen that it lasts long can rely on it.
+            self.took_long = self.took_long or self.lasts_long
             self.current = None
 
 

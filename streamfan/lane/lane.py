@@ -82,6 +82,9 @@ class Lane:
         self._dispatcher = dispatcher
         self._brake = dispatcher.brake
         self._pace = Pace(self.linger)
+        self._attentive = False
+        # Whether every stream was given up.
+        self._idle = False
         self._outage = Outage()
         # Whose call is under way, so that nobody else may settle it.
         self._serving: Cursor | None = None
@@ -135,8 +138,8 @@ class Lane:
 
     @property
     def attentive(self) -> bool:
-        """Whether it looks for text by itself."""
-        return self._pace.flows
+        """Whether nobody need wake it for text: it looks by itself, or wants none, or is not back from the sink."""
+        return self._attentive or self._calls.lasts_long
 
     def finish(self) -> None:
         """Take no more streams: deliver what there is, disconnect, and end."""
@@ -285,12 +288,13 @@ class Lane:
                 self._sleep(wake_at)
 
     def _sleep(self, wake_at: float) -> None:
-        flowed = self._pace.flows
         now = monotonic()
         wake_at = min(wake_at, self._pace.look_at(now))
-        if flowed and not self._pace.flows:
-            # What was written since this lane has looked was written without a word to anybody.
+        was, self._attentive = self.attentive or self._calls.took_long, self._pace.flows or self._idle
+        if was and not self._attentive:
+            # What has been written since this lane looked was written without a word to anybody.
             self._dispatcher.attend()
+        self._calls.took_long = False
         self._working.release()
         try:
             self._bell.wait(wake_at - now)
@@ -311,6 +315,7 @@ class Lane:
             return min(self._reaching.at, self._deadline)
         cursors = self._ledger.cursors
         wake_at, served = inf, False
+        self._idle = all(cursor.over for cursor in cursors)
         for cursor in cursors[:1] if self.options.sequential else cursors:
             if cursor.dormant and (cursor.beat_at == inf or monotonic() < cursor.beat_at):
                 wake_at = min(wake_at, cursor.beat_at)
