@@ -1,7 +1,7 @@
-"""A million chunks into a file, beside a bare loop that writes the same merged pieces with `os.write`, in one run.
+"""A million chunks into a file, in one run on one machine; compare the figures with each other, and with nothing else.
 
-Compare the figures with each other, not with those of another machine. The lane merges what comes faster than the file
-takes it, so the bare loop writes what the lane wrote: as many pieces, each as large.
+Two comparisons: the file sink beside a bare loop of `os.write`, both given the pieces into which the lane has merged
+the chunks; and a stream with a file sink beside a stream that nobody takes.
 
     python benchmarks/file.py [--quick]
 """
@@ -14,72 +14,94 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamfan import Fan
+from streamfan.attempts import next_attempt
+from streamfan.events import Chunk, StreamInfo, now
+from streamfan.sinks.file import FileSink
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CHUNKS = 1_000_000
 WORD = "word "
+REPEATS = 5
 
 
-def ours(path: Path, chunks: int) -> tuple[float, int]:
-    """Seconds from the first chunk until the file has all of them, and in how many pieces it came."""
-    with Fan(f"file:{path}") as fan:
-        fan.reach()
-        begun = time.perf_counter()
-        with fan.open() as stream:
-            for _ in range(chunks):
-                stream.write(WORD)
+def stream(sinks: Sequence[str], chunks: int) -> tuple[float, int]:
+    """Seconds from the first chunk until every sink has all of them, and in how many pieces they were given."""
+    fan = Fan(*sinks)
+    fan.reach()
+    begun = time.perf_counter()
+    with fan, fan.open() as stream:
+        for _ in range(chunks):
+            stream.write(WORD)
     took = time.perf_counter() - begun
-    (sink,) = fan.report.sinks
-    assert path.stat().st_size == chunks * len(WORD) == sink.bytes
-    return took, sink.chunks
+    assert all(sink.bytes == chunks * len(WORD) for sink in fan.report.sinks)
+    return took, max((sink.chunks for sink in fan.report.sinks), default=0)
 
 
-def nobody(chunks: int) -> float:
-    """Seconds that the same text takes where there is no sink at all."""
-    with Fan() as fan:
-        begun = time.perf_counter()
-        with fan.open() as stream:
-            for _ in range(chunks):
-                stream.write(WORD)
-    return time.perf_counter() - begun
+def sink(path: Path, pieces: Sequence[Chunk]) -> float:
+    """Seconds that the sink takes for these pieces."""
+    sink = FileSink(str(path))
+    sink.connect()
+    sink.open(pieces[0].stream)
+    begun = time.perf_counter()
+    for piece in pieces:
+        sink.write(piece)
+    took = time.perf_counter() - begun
+    sink.disconnect()
+    return took
 
 
-def bare(path: Path, chunks: int, pieces: int) -> float:
-    """Seconds of a loop that gathers the same chunks and writes them in as many pieces."""
-    each = -(-chunks // pieces)
+def bare(path: Path, pieces: Sequence[Chunk]) -> float:
+    """Seconds of a bare loop over the same pieces."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     begun = time.perf_counter()
-    gathered: list[bytes] = []
-    for number in range(chunks):
-        gathered.append(WORD.encode())
-        if len(gathered) == each or number == chunks - 1:
-            os.write(file, b"".join(gathered))
-            gathered.clear()
+    for piece in pieces:
+        os.write(file, piece.data)
     took = time.perf_counter() - begun
     os.close(file)
     return took
 
 
+def cut(chunks: int, count: int) -> list[Chunk]:
+    """The text of so many chunks, in `count` pieces."""
+    info = StreamInfo(id="text", attempt=next_attempt(), writer="benchmark", time=now())
+    each = -(-chunks // count) * len(WORD)
+    text = (WORD * chunks).encode()
+    return [Chunk(info, offset, text[offset : offset + each]) for offset in range(0, len(text), each)]
+
+
 def main() -> None:
-    """Measure, and print one table."""
+    """Measure, and print two tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of it")
     chunks = CHUNKS // 10 if parser.parse_args().quick else CHUNKS
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "text.txt")
-        runs = []
-        for _ in range(3):
-            took, pieces = ours(path, chunks)
-            runs.append((took, nobody(chunks), bare(path, chunks, pieces), pieces))
-    took, alone, reference, pieces = (statistics.median(column) for column in zip(*runs, strict=True))
-    print(f"{chunks:,} chunks, merged into {pieces:,.0f} pieces")
-    for name, seconds in (
-        ("os.write of the merged pieces", reference),
-        ("a stream that nobody takes", alone),
-        ("a stream and a file sink", took),
-    ):
-        print(f"{name:32}{seconds:>8.2f} s   x{seconds / reference:.2f}")
+        whole, alone, sinks, bares = [], [], [], []
+        count = 0
+        for _ in range(REPEATS):
+            took, count = stream([f"file:{path}"], chunks)
+            pieces = cut(chunks, count)
+            whole.append(took)
+            alone.append(stream([], chunks)[0])
+            bares.append(bare(path, pieces))
+            sinks.append(sink(path, pieces))
+    print(f"{chunks:,} chunks, merged into {count} pieces")
+    show("os.write", bares, bares)
+    show("the file sink's write()", sinks, bares, " (bar: x1.5)")
+    print()
+    show("a stream that nobody takes", alone, alone)
+    show("a stream with a file sink", whole, alone)
+
+
+def show(name: str, times: Sequence[float], reference: Sequence[float], bar: str = "") -> None:
+    """Print one line."""
+    median = statistics.median(times)
+    print(f"{name:28}{median * 1e3:>9.1f} ms   x{median / statistics.median(reference):.2f}{bar}")
 
 
 if __name__ == "__main__":
