@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import pty
-import resource
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from streamfan.events import End, Start, Text, decode
 from tests.support.command import TRACEBACK, Shell, read_until
 from tests.support.distributions import Site
+from tests.support.faults import forbid_larger_files, full_device
 from tests.support.receiver import Receiver, Reply, answer, redirect, silence
 
 QUICK = ("-o", "webhook.lane.max_elapsed=0.3s")
@@ -272,14 +272,18 @@ def test_sink_that_is_not_required_may_be_missing(shell: Shell) -> None:
     assert "missing/out.txt" in done.stderr
 
 
-def test_full_disk_fails_that_sink_alone(shell: Shell) -> None:
-    done = shell.stdin("text", "-s", "full=file:/dev/full", "-s", "file:out.txt", "-o", "full.lane.max_elapsed=0.2")
+@pytest.mark.guarantee("file", "disk full")
+def test_full_disk_fails_that_sink_alone_and_what_it_lacks_is_told(shell: Shell) -> None:
+    done = shell.stdin(
+        "text", "-s", f"full=file:{full_device()}", "-s", "file:out.txt", "-o", "full.lane.max_elapsed=0.2"
+    )
 
     assert (done.code, done.stdout, shell.file("out.txt")) == (3, b"text", "text")
     assert "Error: sink 'full'" in done.stderr
     assert "4 bytes not delivered" in done.stderr
 
 
+@pytest.mark.guarantee("file", "raising")
 def test_file_size_limit_leaves_a_valid_prefix(shell: Shell) -> None:
     text = "0123456789" * 1000
     (shell.folder / "input.txt").write_text(text)
@@ -289,7 +293,7 @@ def test_file_size_limit_leaves_a_valid_prefix(shell: Shell) -> None:
         process = shell.start(
             "run", "--source", "stdin", "-q", "-s", "file:out.txt", "-o", "file.lane.max_bytes=1000",
             stdin=file,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+            preexec_fn=lambda: forbid_larger_files(limit),
         )  # fmt: skip
         _, stderr = process.communicate(timeout=30)
 
@@ -328,7 +332,12 @@ def test_webhook_gets_the_events_in_order(shell: Shell) -> None:
     assert [posted.event["type"] for posted in receiver.posted] == ["start", "text", "end"]
 
 
-def test_one_slow_one_raising_and_one_hung_sink_beside_two_healthy_ones(shell: Shell) -> None:
+@pytest.mark.guarantee("any sink", "slow")
+@pytest.mark.guarantee("any sink", "raising")
+@pytest.mark.guarantee("any sink", "hung")
+def test_run_beside_a_slow_a_raising_and_a_hung_sink_keeps_the_others_whole_and_names_those_that_failed(
+    shell: Shell,
+) -> None:
     shell.install_ill_sinks()
     text = "piece " * 500
 

@@ -78,6 +78,7 @@ def end_of(shell: Shell, name: str = "out.jsonl") -> End:
 # Signals
 
 
+@pytest.mark.guarantee("any sink", "shutdown")
 @pytest.mark.parametrize(("number", "code", "why"), SIGNALS)
 def test_signal_leaves_the_healthy_whole_and_says_what_is_missing_where(
     shell: Shell, number: signal.Signals, code: int, why: str
@@ -186,6 +187,7 @@ def test_all_the_time_after_a_signal_is_used_and_no_more(shell: Shell) -> None:
 # Normal ends
 
 
+@pytest.mark.guarantee("any sink", "hung")
 def test_hung_sink_at_a_normal_end_is_named_last_and_the_healthy_are_whole(shell: Shell) -> None:
     shell.install_ill_sinks()
 

@@ -6,18 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from textwrap import dedent, indent
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.distributions import Site
+from tests.support.faults import patience, switched_off
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-TIMEOUT = 50
+TIMEOUT = patience(50)
 TRACEBACK = "Traceback (most recent call last)"
 
 # Sinks that do one thing wrong, as a stranger's plugin would bring them.
@@ -28,12 +30,14 @@ ILL_SINKS = """
     class Hung(Sink):
         name = "hung"
         def write(self, chunk):
-            threading.Event().wait()
+            threading.Event().wait()  # ill
+            return
 
     class Raising(Sink):
         name = "raising"
         def write(self, chunk):
-            raise ValueError("broken on purpose")
+            raise ValueError("broken on purpose")  # ill
+            return
 
     class Slow(Sink):
         name = "slow"
@@ -41,7 +45,7 @@ ILL_SINKS = """
             super().__init__(target, options)
             self.calls = 0
         def write(self, chunk):
-            threading.Event().wait(0.05)
+            threading.Event().wait(0.05)  # ill
             self.calls += 1
             with open(self.target, "ab") as file:
                 file.write(chunk.data)
@@ -130,6 +134,17 @@ class Shell:
             pytest.fail(f"it does not end; stderr: {stderr.decode()}")
         return Done(process.returncode, stdout or b"", (stderr or b"").decode())
 
+    @contextmanager
+    def running(self, *arguments: str, text: str = "", **more: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """Start a run that has read this text from its standard input, which stays open; it is killed in the end."""
+        process = self.start("run", "--source", "stdin", *arguments, **more)
+        try:
+            write(process, text)
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
     def stdin(self, text: str | bytes, *arguments: str, **more: Any) -> Done:
         """Run it with `text` as the generation."""
         return self.run("run", "--source", "stdin", *arguments, text=text, **more)
@@ -137,7 +152,8 @@ class Shell:
     def install_ill_sinks(self) -> None:
         """Install the sinks `hung`, `raising` and `slow`."""
         names = ("hung", "raising", "slow")
-        Site(self.site).install("streamfan-ill", code=ILL_SINKS, sinks=dict.fromkeys(names, "streamfan_ill"))
+        code = "".join(line for line in ILL_SINKS.splitlines(True) if not (switched_off() and "# ill" in line))
+        Site(self.site).install("streamfan-ill", code=code, sinks=dict.fromkeys(names, "streamfan_ill"))
 
     def install_source(self, name: str, body: str) -> None:
         """Install a source with these methods; see `PLUGIN_SOURCE` for what they can use."""
@@ -147,6 +163,28 @@ class Shell:
     def file(self, name: str) -> str:
         """What a file in the folder holds."""
         return (self.folder / name).read_text(encoding="utf-8")
+
+
+def write(process: subprocess.Popen[bytes], text: str) -> None:
+    """Write to its standard input."""
+    assert process.stdin is not None
+    process.stdin.write(text.encode())
+    process.stdin.flush()
+
+
+def end_of(process: subprocess.Popen[bytes], *, told: bool = True) -> Done:
+    """Wait until it has ended.
+
+    Args:
+        told: End its standard input.
+    """
+    try:
+        if not told:
+            process.wait(TIMEOUT)
+        stdout, stderr = process.communicate(timeout=TIMEOUT)
+    except subprocess.TimeoutExpired:
+        pytest.fail("it does not end")
+    return Done(process.returncode, stdout or b"", (stderr or b"").decode())
 
 
 def read_until(pipe: IO[bytes] | None, text: bytes) -> bytes:

@@ -13,6 +13,8 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from tests.support.faults import injects
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
@@ -87,11 +89,13 @@ class FaultProxy:
         """Bytes that have come from the server."""
         return self._replies.carried
 
+    @injects
     def lose_reply(self, after: int = 0) -> None:
         """Swallow what the server sends next, after `after` more such answers, and cut that connection."""
         with self._lock:
             self._losing = after
 
+    @injects
     def cut_after(self, *, requests: int | None = None, replies: int | None = None) -> None:
         """Let exactly so many bytes more go to the server, or come from it, and then cut the connection; once."""
         if requests is not None:
@@ -99,6 +103,7 @@ class FaultProxy:
         if replies is not None:
             self._replies.cut_after(replies)
 
+    @injects
     def silence(self) -> None:
         """Accept and read, and let no answer through any more."""
         self._silent = True
@@ -107,6 +112,7 @@ class FaultProxy:
         """Let answers through again; those that were not are lost."""
         self._silent = False
 
+    @injects
     def stall(self, seconds: float | None = None) -> None:
         """Hold back everything, in both directions, until `resume` or for so long; connections are still accepted."""
         self._flowing.clear()
@@ -118,6 +124,7 @@ class FaultProxy:
         """Let everything go on, and what was held back arrive: late, also from those who have hung up meanwhile."""
         self._flowing.set()
 
+    @injects
     def slow_down(self, seconds: float = 0.0, size: int = 65536) -> None:
         """Let everything go in pieces of at most `size` bytes, each after a pause of `seconds`: a delay, or a trickle.
 
@@ -129,10 +136,10 @@ class FaultProxy:
         """Lead new connections to another server."""
         self._target = ("127.0.0.1", port)
 
+    @injects
     def cut(self) -> None:
         """Cut every connection there is."""
-        with self._lock:
-            _shut(*self._sockets)
+        self._cut()
 
     def __enter__(self) -> Self:
         self._run(self._accept)
@@ -147,10 +154,14 @@ class FaultProxy:
         self.resume()
         _shut(self._listener)
         self._threads[0].join()
-        self.cut()
+        self._cut()
         for thread in (*self._threads, *self._timers):
             thread.join()
         self._listener.close()
+
+    def _cut(self) -> None:
+        with self._lock:
+            _shut(*self._sockets)
 
     def _run(self, target: Callable[..., None], *arguments: socket.socket) -> threading.Thread:
         thread = threading.Thread(target=target, args=arguments, daemon=True)

@@ -11,6 +11,7 @@ from contextlib import closing
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Self
 
+from tests.support.faults import injects
 from tests.support.page import blocks
 from tests.support.receiver import PATIENCE
 
@@ -40,17 +41,23 @@ class PageReceiver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
+        self._kill()
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start it, unless it runs, and wait until it listens."""
+        if self._process is not None:
+            return
         code = self._code.replace("8000", str(self.port))
         with (self._folder / "receiver.log").open("ab") as log:
             self._process = subprocess.Popen([sys.executable, "-c", code], cwd=self._folder, stderr=log)
         self.wait_until(self._listens)
 
+    @injects
     def kill(self) -> None:
         """Kill it, at once and in the middle of whatever it does."""
+        self._kill()
+
+    def _kill(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
@@ -93,6 +100,7 @@ class PageReceiver:
         rows = self._query("SELECT text FROM pieces WHERE stream = ? ORDER BY rowid", stream)
         return "".join(text for (text,) in rows)
 
+    @injects
     def lose(self, pieces: int) -> None:
         """Take away the newest pieces, as a restored backup does."""
         self._query("DELETE FROM pieces WHERE rowid IN (SELECT rowid FROM pieces ORDER BY rowid DESC LIMIT ?)", pieces)

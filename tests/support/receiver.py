@@ -23,10 +23,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from tests.support import faults
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PATIENCE = 20.0
+PATIENCE = faults.patience(20.0)
 """Seconds after which a test that waits has failed."""
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
@@ -168,7 +170,7 @@ class Receiver:
         self.closing = threading.Event()
         self.connections = 0
         self.connected = 0
-        self._otherwise = otherwise or answer()
+        self._otherwise = answer() if otherwise is None or faults.switched_off() else otherwise
         self._script: deque[Reply] = deque()
         self._posted: list[Posted] = []
         self._errors: list[BaseException] = []
@@ -208,6 +210,7 @@ class Receiver:
         """The bodies of all requests so far as JSON, repeated ones included."""
         return [posted.event for posted in self.posted]
 
+    @faults.injects
     def script(self, *replies: Reply) -> None:
         """Do this about the next requests, one each."""
         with self._change:

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import redis
 
+from tests.support.faults import injects
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -70,6 +72,8 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, on the same port and with the files that it has left; returns when it answers."""
+        if self.running:
+            return
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [self._program, "-"], stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
@@ -84,12 +88,14 @@ class RedisServer:
             assert time.monotonic() < deadline, "the server does not answer"
             time.sleep(0.01)
 
+    @injects
     def kill(self) -> None:
         """SIGKILL: it has no time to write anything."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(PATIENCE)
 
+    @injects
     def freeze(self) -> None:
         """SIGSTOP: it keeps its connections, and does nothing until `thaw`."""
         assert self._process is not None

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from streamfan.options import LaneOptions
 from streamfan.sink import Sink
+from tests.support.faults import injects, patience, switched_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamfan.events import Chunk, End, StreamInfo
 
-DEADLINE = 30.0
+DEADLINE = patience(30.0)
 """Seconds that a test waits for what must happen, before it fails."""
 
 
@@ -81,6 +82,7 @@ class GatedSink(MemorySink):
         self.gate = threading.Event()
         self.inside = threading.Event()
 
+    @injects
     def _pass(self, method: str) -> None:
         if method in self.blocking:
             self.inside.set()
@@ -118,6 +120,7 @@ class FailingSink(MemorySink):
         self._counts: dict[str, int] = {}
         self.troubled = threading.Event()
 
+    @injects
     def _raise(self, method: str) -> None:
         before = self._counts.get(method, 0)
         self._counts[method] = before + 1
@@ -175,7 +178,7 @@ class HoldingSink(MemorySink):
 
     def write(self, chunk: Chunk) -> None:
         assert chunk.offset == len(self.held), "a hole, or text for the second time"
-        keep = self._keep(self._writes)
+        keep = None if switched_off() else self._keep(self._writes)
         self._writes += 1
         if keep is None:
             self.held += chunk.data

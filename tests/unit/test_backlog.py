@@ -18,6 +18,7 @@ from streamfan.options import LaneOptions, WhenFull
 from streamfan.report import State
 from streamfan.sinks.callback import Callback
 from streamfan.sinks.file import FileOptions, FileSink
+from tests.support.faults import injects
 from tests.support.sinks import FailingSink, GatedSink, MemorySink, always, wait_for, wait_until
 
 if TYPE_CHECKING:
@@ -138,12 +139,14 @@ def test_stream_that_is_given_up_while_it_is_opened_is_closed_when_that_has_retu
     assert not sink.ends[0].complete
 
 
+@pytest.mark.guarantee("any sink", "slow")
 def test_sink_that_is_slow_but_makes_progress_may_be_any_far_behind() -> None:
     turn = threading.Semaphore(0)
+    take_turn = injects(turn.acquire)
 
     class Slow(MemorySink):
         def write(self, chunk: Chunk) -> None:
-            turn.acquire(timeout=10)
+            take_turn(timeout=10)
             super().write(chunk)
 
         def has(self, chunks: int) -> bool:
@@ -162,6 +165,7 @@ def test_sink_that_is_slow_but_makes_progress_may_be_any_far_behind() -> None:
 
     assert sink.text() == "x" * 10 * LIMIT
     assert not fan.report.failures
+    assert fan.report.sinks[0].max_lag > 0.3
 
 
 @pytest.mark.parametrize("lane", [small(boundary="all"), small(sequential=True)])

@@ -44,6 +44,8 @@ class SlowSink(MemorySink):
         super().write(chunk)  # type: ignore[arg-type]
 
 
+@pytest.mark.guarantee("any sink", "hung")
+@pytest.mark.guarantee("any sink", "raising")
 def test_healthy_sinks_hold_every_byte_beside_a_slow_a_raising_and_a_hung_one() -> None:
     turn = threading.Semaphore(1)
     healthy, other, slow = MemorySink(), MemorySink(), SlowSink(turn)
@@ -321,6 +323,7 @@ def test_sink_may_close_the_fan() -> None:
     assert sink.calls.count("close") == 1
 
 
+@pytest.mark.guarantee("any sink", "shutdown")
 def test_close_timeout_holds_for_all_sinks_together() -> None:
     sinks = [GatedSink("write") for _ in range(5)]
     fan = Fan(close_timeout=0.3)

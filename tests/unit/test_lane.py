@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import hashlib
 import logging
@@ -164,6 +165,7 @@ def test_retry_has_the_same_offset_and_the_same_bytes() -> None:
     assert sink.text() == stream.text
 
 
+@pytest.mark.guarantee("any sink", "reset in the middle")
 def test_stream_is_opened_again_after_a_failure_whose_result_is_unknown() -> None:
     sink = FailingSink(first(1, "write", ConnectionResetError("gone")))
 
@@ -171,6 +173,17 @@ def test_stream_is_opened_again_after_a_failure_whose_result_is_unknown() -> Non
 
     assert sink.calls == ["connect", "open", "write failed", "open", "write", "close", "disconnect"]
     assert (delivery.retries, delivery.complete) == (1, True)
+
+
+@pytest.mark.guarantee("any sink", "disk full")
+@pytest.mark.parametrize("method", ["open", "write", "close"])
+def test_disk_that_is_full_for_a_while_costs_no_text(method: str) -> None:
+    sink = FailingSink(first(2, method, OSError(errno.ENOSPC, "No space left on device")))
+
+    _, delivery = deliver(sink, "text")
+
+    assert sink.text() == "text"
+    assert (delivery.retries, delivery.complete) == (2, True)
 
 
 @settings(max_examples=60)
@@ -203,6 +216,7 @@ def test_destination_that_came_back_empty_is_given_everything_again() -> None:
     assert delivery.sha256 == hashlib.sha256(b"abcdefgh" * 4).hexdigest()
 
 
+@pytest.mark.guarantee("any sink", "reset in the middle")
 def test_at_most_once_sink_never_gets_a_chunk_twice_and_the_loss_is_counted() -> None:
     class Once(FailingSink):
         delivery = Delivery.AT_MOST_ONCE
@@ -217,8 +231,9 @@ def test_at_most_once_sink_never_gets_a_chunk_twice_and_the_loss_is_counted() ->
     assert not sink.ends[0].complete
 
 
+@pytest.mark.guarantee("any sink", "wrong answer")
 @pytest.mark.parametrize("nonsense", [-1, 1, 100, True, "3", 2.0])
-def test_nonsense_from_open_fails_the_stream(nonsense: object) -> None:
+def test_nonsense_about_what_is_held_fails_the_stream(nonsense: object) -> None:
     class Nonsense(FailingSink):
         def open(self, stream: StreamInfo) -> int | None:
             super().open(stream)
@@ -247,6 +262,7 @@ def test_sink_cannot_hold_more_than_it_was_ever_sent() -> None:
     assert "between 0 and 3" in delivery.error
 
 
+@pytest.mark.guarantee("any sink", "raising")
 @pytest.mark.parametrize("method", ["open", "write", "close"])
 @pytest.mark.parametrize("error", [Permanent("refused"), ValueError("odd"), SystemExit(3), BrokenPipeError()], ids=repr)
 def test_final_error_fails_the_stream_at_once(method: str, error: BaseException) -> None:
@@ -528,6 +544,7 @@ def test_sink_that_closes_while_closing_is_closed_once() -> None:
     assert sink.calls.count("close failed") == 1
 
 
+@pytest.mark.guarantee("any sink", "refused")
 def test_connecting_is_retried_within_its_timeout() -> None:
     sink = FailingSink(first(2, "connect", ConnectionRefusedError("refused")))
 
@@ -546,6 +563,7 @@ def test_destination_that_cannot_be_reached_fails_its_streams_and_only_connects(
     assert (report.state, report.error, delivery.missing) == (State.FAILED, "no such host", 4)
 
 
+@pytest.mark.guarantee("any sink", "refused")
 def test_failed_destination_is_probed_again_for_the_next_stream() -> None:
     sink = FailingSink(first(1, "connect", Permanent("no such host")))
     with Fan(sink) as fan:
@@ -660,6 +678,7 @@ def test_an_object_may_have_a_heartbeat_and_a_promise_of_its_own() -> None:
     assert fan.report.sinks[0].guarantee == "at most once"
 
 
+@pytest.mark.guarantee("any sink", "hung")
 def test_call_that_does_not_return_is_reported_and_abandoned() -> None:
     sink = GatedSink("write")
     with Fan() as fan:
@@ -713,6 +732,7 @@ def test_everything_delivered_but_a_hung_close_is_a_failure() -> None:
     sink.gate.set()
 
 
+@pytest.mark.guarantee("any sink", "shutdown")
 def test_deadline_interrupts_the_wait_for_a_retry_and_still_closes() -> None:
     sink = FailingSink(always("write", Retryable("busy", after=3600)))
     fan = Fan()

@@ -11,6 +11,7 @@ import pytest
 from streamfan import Fan
 from streamfan.events import Text, decode
 from streamfan.sinks.file import FileOptions, FileSink
+from tests.support.faults import injects
 from tests.support.sinks import wait_until
 from tests.support.writers import random_text
 
@@ -33,12 +34,14 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode != 0:
         pytest.skip("only root can mount a disk; the unit tests limit the size of files instead")
     try:
+        (path / "ballast").touch()
         fill(path)
         yield path
     finally:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
+@injects
 def fill(disk: Path) -> None:
     with (disk / "ballast").open("wb", buffering=0) as ballast:
         with suppress(OSError):
@@ -58,6 +61,7 @@ def written(path: Path) -> str:
     return "".join(event.text for event in texts)
 
 
+@pytest.mark.guarantee("file", "disk full")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("suffix", ["txt", "jsonl"])
 def test_nothing_is_lost_and_nothing_doubled_by_a_disk_that_was_full(disk: Path, suffix: str, mode: str) -> None:
@@ -77,6 +81,7 @@ def test_nothing_is_lost_and_nothing_doubled_by_a_disk_that_was_full(disk: Path,
     assert written(path) == TEXT
 
 
+@pytest.mark.guarantee("file", "disk full")
 def test_text_goes_on_in_another_run_after_the_disk_was_full(disk: Path) -> None:
     path = disk / "a.txt"
     first, second = (FileSink(str(path), FileOptions(mode="resume")) for _ in range(2))

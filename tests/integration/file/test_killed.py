@@ -14,13 +14,14 @@ import pytest
 
 from streamfan.events import End, Start, Text, decode
 from tests.support import writers
+from tests.support.faults import injects, switched_off
 from tests.support.sinks import DEADLINE
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
     from pathlib import Path
 
-KILLS = 50
+KILLS = 2 if switched_off() else 50
 # Characters; events take longer to write, and to check.
 LENGTH = {"text": 200_000, "jsonl": 30_000}
 
@@ -48,7 +49,7 @@ def run(path: Path, kind: str, seed: int, *, kill_at: float = inf, kill_after: f
     while size(path) < kill_at < inf and process.is_alive():
         assert monotonic() < deadline
     process.join(DEADLINE if kill_at == inf else kill_after)
-    process.kill()
+    injects(process.kill)()
     process.join()
     assert process.exitcode in ({0} if kill_at == inf else {0, -signal.SIGKILL})
 
@@ -74,6 +75,7 @@ def text_of_events(data: bytes, *, whole: bool) -> bytes:
     return "".join(event.text for event in texts).encode()
 
 
+@pytest.mark.guarantee("file", "killed")
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("kind", ["text", "jsonl"])
 def test_nothing_is_lost_and_nothing_doubled_by_fifty_kills(tmp_path: Path, kind: str) -> None:

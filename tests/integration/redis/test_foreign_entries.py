@@ -11,14 +11,16 @@ import pytest
 from streamfan.errors import Permanent, Retryable
 from streamfan.events import Text, encode
 from tests.support.deliveries import chunks, deliver, ending
+from tests.support.faults import injects
 from tests.support.redis_sinks import log_of
 from tests.support.streams import info
 
 if TYPE_CHECKING:
     from streamfan.events import End, Start
     from streamfan.sinks.redis import RedisSink
+    from tests.support.faults import injects
     from tests.support.redis_server import RedisServer
-    from tests.support.redis_sinks import Make
+from tests.support.redis_sinks import Make
 
 STREAM = replace(info(), attempt=5, writer="ours")
 FIRST, SECOND = chunks(STREAM, "Once ", "upon")
@@ -41,6 +43,7 @@ def sink(any_server: RedisServer, client: Any, make: Make) -> RedisSink:
     return sink
 
 
+@injects
 def put(client: Any, sequence: int, event: Start | Text | End) -> None:
     client.xadd(LOG, {"event": encode(event)}, id=f"5-{sequence}")
 
@@ -52,6 +55,7 @@ def test_a_text_is_not_taken_for_there_because_the_log_has_a_later_entry(sink: R
         sink.write(SECOND)
 
 
+@pytest.mark.guarantee("redis", "wrong answer")
 def test_a_text_is_not_taken_for_there_because_the_log_has_another_under_its_id(sink: RedisSink, client: Any) -> None:
     put(client, 9, replace(Text.of(SECOND), text="UPON"))
 

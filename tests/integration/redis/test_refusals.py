@@ -10,6 +10,7 @@ import pytest
 from streamfan.errors import Permanent, Retryable
 from tests.support.deliveries import chunks, deliver
 from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import injects
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.redis_sinks import text_of
 from tests.support.streams import info
@@ -104,10 +105,11 @@ def test_a_user_with_the_channels_of_the_prefix_can_do_all(server: RedisServer, 
     assert server.client.xlen("app:{s}:log") == 3
 
 
-def test_a_full_server_may_pass(server: RedisServer, make: Make) -> None:
+@pytest.mark.guarantee("redis", "disk full")
+def test_text_that_a_full_server_refused_is_there_once_it_has_room(server: RedisServer, make: Make) -> None:
     sink, stream = make(), info()
     sink.open(stream)
-    server.client.config_set("maxmemory", 1)
+    injects(server.client.config_set)("maxmemory", 1)
     try:
         with pytest.raises(Retryable, match="command not allowed when used memory > 'maxmemory'"):
             sink.write(chunks(stream, "Hello")[0])
@@ -132,7 +134,8 @@ def test_a_cluster_node_without_slots_may_pass(make: Make) -> None:
         make(node.url)
 
 
-def test_what_speaks_another_protocol_is_permanent(greeter: str, make: Make) -> None:
+@pytest.mark.guarantee("redis", "wrong answer")
+def test_what_speaks_another_protocol_is_refused_when_connecting(greeter: str, make: Make) -> None:
     with pytest.raises(Permanent, match="Protocol Error"):
         make(greeter)
 

@@ -14,6 +14,7 @@ from streamfan.fan import Fan
 from streamfan.options import LaneOptions
 from streamfan.sinks.redis import RedisSink, link
 from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import injects
 from tests.support.redis_server import RedisServer
 from tests.support.redis_sinks import log_of, text_of
 from tests.support.sinks import wait_until
@@ -68,8 +69,9 @@ def assert_whole(client: Any, text: str) -> None:
     assert last["sha256"] == hashlib.sha256(text.encode()).hexdigest()
 
 
+@pytest.mark.guarantee("redis", "reset in the middle")
 @pytest.mark.usefixtures("hasty")
-def test_every_reply_may_be_lost(proxy: FaultProxy, any_server: RedisServer) -> None:
+def test_text_is_there_once_whichever_reply_is_lost(proxy: FaultProxy, any_server: RedisServer) -> None:
     for number in count():
         any_server.client.flushall()
         struck = proxy.struck
@@ -83,6 +85,7 @@ def test_every_reply_may_be_lost(proxy: FaultProxy, any_server: RedisServer) -> 
 
 
 # The commands of a server without scripts differ in little but the script.
+@pytest.mark.guarantee("redis", "reset in the middle")
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_every_reply_may_be_lost(proxy: FaultProxy, any_server: RedisServer) -> 
     ],
     indirect=["any_server"],
 )
-def test_the_connection_may_be_cut_at_every_byte(
+def test_text_is_there_once_at_whichever_byte_the_connection_is_cut(
     proxy: FaultProxy, any_server: RedisServer, way: str, step: int
 ) -> None:
     for number in count(step=step):
@@ -120,7 +123,8 @@ def test_everything_may_come_in_trickles(proxy: FaultProxy, any_server: RedisSer
     assert_whole(any_server.client, "".join(LONG[:20]))
 
 
-def test_answers_may_come_later_than_they_are_waited_for(
+@pytest.mark.guarantee("redis", "slow")
+def test_text_is_there_once_although_answers_come_later_than_they_are_waited_for(
     proxy: FaultProxy, any_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     any_server.client.flushall()
@@ -140,8 +144,9 @@ def test_answers_may_come_later_than_they_are_waited_for(
     assert_whole(any_server.client, expected)
 
 
+@pytest.mark.guarantee("redis", "killed")
 @pytest.mark.parametrize("configuration", [DURABLE, ()], ids=["with its file", "empty"])
-def test_the_server_may_be_killed_and_restarted(configuration: tuple[str, ...]) -> None:
+def test_server_that_was_killed_and_restarted_has_the_whole_text_once(configuration: tuple[str, ...]) -> None:
     with RedisServer(*configuration) as server:
         with Fan(RedisSink(server.url)) as fan, fan.open("s") as stream:
             for number, line in enumerate(LONG):
@@ -152,6 +157,7 @@ def test_the_server_may_be_killed_and_restarted(configuration: tuple[str, ...]) 
                     stream.write("killed ")
                     server.start()
 
+        assert fan.report.sinks[0].retries > 0
         assert fan.report.sinks[0].complete == 1
         assert_whole(
             server.client,
@@ -159,8 +165,9 @@ def test_the_server_may_be_killed_and_restarted(configuration: tuple[str, ...]) 
         )
 
 
+@pytest.mark.guarantee("redis", "killed")
 @pytest.mark.parametrize("before", ["is gone", "is a replica now"])
-def test_another_server_may_take_over(before: str) -> None:
+def test_server_that_takes_over_has_the_whole_text_once(before: str) -> None:
     with (
         RedisServer("repl-diskless-sync-delay 0") as master,
         RedisServer(f"replicaof 127.0.0.1 {master.port}", "repl-diskless-sync-delay 0") as replica,
@@ -177,7 +184,7 @@ def test_another_server_may_take_over(before: str) -> None:
                 master.kill()
             else:
                 # Connections to it stay, and it refuses whatever comes over them.
-                master.client.replicaof("127.0.0.1", replica.port)
+                injects(master.client.replicaof)("127.0.0.1", replica.port)
             for line in LONG[150:]:
                 stream.write(line)
 

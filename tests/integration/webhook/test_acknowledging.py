@@ -164,6 +164,7 @@ def test_start_event_that_is_answered_with_an_offset_has_arrived(receiver: Recei
     assert len(receiver.posted) == 1
 
 
+@pytest.mark.guarantee("webhook", "wrong answer")
 @pytest.mark.parametrize("offset", [1, 3, 5, 10**17])
 def test_offset_that_cannot_be_fails_the_stream_and_no_other(receiver: Receiver, offset: int) -> None:
     # "é😀": six bytes, of which 1, 3 and 5 are inside characters.

@@ -79,6 +79,7 @@ def assert_everything_is_there_once(receiver: PageReceiver) -> None:
     assert {id: receiver.text(id) for id in STREAMS} == {id: text_of(id) for id in STREAMS}
 
 
+@pytest.mark.guarantee("webhook", "killed")
 def test_receiver_that_is_killed_again_and_again_has_every_byte_once(receiver: PageReceiver) -> None:
     chance = random.Random(7)
 
@@ -93,6 +94,7 @@ def test_receiver_that_is_killed_again_and_again_has_every_byte_once(receiver: P
     assert_everything_is_there_once(receiver)
 
 
+@pytest.mark.guarantee("webhook", "reset in the middle")
 def test_answers_that_are_lost_double_nothing(receiver: PageReceiver, proxy: FaultProxy) -> None:
     chance = random.Random(8)
 
@@ -107,6 +109,7 @@ def test_answers_that_are_lost_double_nothing(receiver: PageReceiver, proxy: Fau
     assert_everything_is_there_once(receiver)
 
 
+@pytest.mark.guarantee("webhook", "reset in the middle")
 def test_requests_that_are_cut_in_the_middle_tear_nothing(receiver: PageReceiver, proxy: FaultProxy) -> None:
     chance = random.Random(9)
 

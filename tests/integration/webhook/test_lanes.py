@@ -164,6 +164,7 @@ def test_stream_that_waits_for_its_next_try_holds_no_other_up(receiver: Receiver
         assert [event["type"] for event in moody.events if event["stream"] == "busy"][:2] == ["start", "text"]
 
 
+@pytest.mark.guarantee("webhook", "raising")
 def test_gone_receiver_fails_every_stream_and_the_later_ones_unasked(receiver: Receiver) -> None:
     receiver.script(answer(), answer(), answer(410, body=b"unsubscribed"))
     with Fan() as fan:

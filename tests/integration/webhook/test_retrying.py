@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 from standardwebhooks import Webhook
@@ -13,17 +14,25 @@ from tests.support.chunks import STREAM, chunks, ending
 from tests.support.receiver import PATIENCE, Receiver, Reply, answer, endless, hang_up, redirect, silence, torn
 from tests.support.webhooks import KEY, Make
 
-AGAIN: list[tuple[Reply, type[Exception]]] = [
-    (answer(500), Retryable),
-    (answer(503, {"retry-after": "0"}), Retryable),
-    (hang_up, ConnectionError),
-    (torn(b"HTTP/1.1 2"), ConnectionError),
-    (torn(b"HTTP/1.1 200 OK\r\ncontent-le"), ConnectionError),
-    (torn(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), ConnectionError),
-    (silence, TimeoutError),
-    (endless(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n", pause=0.02), TimeoutError),
+if TYPE_CHECKING:
+    from _pytest.mark import ParameterSet
+
+
+def again(id: str, fault: str, reply: Reply, error: type[Exception]) -> ParameterSet:
+    return pytest.param(reply, error, id=id, marks=pytest.mark.guarantee("webhook", fault))
+
+
+AGAIN = [
+    again("500", "raising", answer(500), Retryable),
+    again("503", "raising", answer(503, {"retry-after": "0"}), Retryable),
+    again("507", "disk full", answer(507), Retryable),
+    again("hang-up", "reset in the middle", hang_up, ConnectionError),
+    again("torn-status", "reset in the middle", torn(b"HTTP/1.1 2"), ConnectionError),
+    again("torn-headers", "reset in the middle", torn(b"HTTP/1.1 200 OK\r\ncontent-le"), ConnectionError),
+    again("not-http", "wrong answer", torn(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), ConnectionError),
+    again("silence", "hung", silence, TimeoutError),
+    again("drip", "hung", endless(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n", pause=0.02), TimeoutError),
 ]
-FAULTS = ["500", "503", "hang-up", "torn-status", "torn-headers", "not-http", "silence", "drip"]
 
 
 def patience(error: type[Exception]) -> float:
@@ -31,7 +40,7 @@ def patience(error: type[Exception]) -> float:
     return 1.0 if error is TimeoutError else PATIENCE
 
 
-@pytest.mark.parametrize(("fault", "error"), AGAIN, ids=FAULTS)
+@pytest.mark.parametrize(("fault", "error"), AGAIN)
 def test_chunk_is_sent_again_with_the_same_id_and_bytes(
     receiver: Receiver, make: Make, fault: Reply, error: type[Exception]
 ) -> None:
@@ -52,7 +61,7 @@ def test_chunk_is_sent_again_with_the_same_id_and_bytes(
     assert (again.headers["webhook-id"], again.body) == (failed.headers["webhook-id"], failed.body)
 
 
-@pytest.mark.parametrize(("fault", "error"), AGAIN, ids=FAULTS)
+@pytest.mark.parametrize(("fault", "error"), AGAIN)
 def test_start_event_is_sent_until_it_is_taken_and_then_no_more(
     receiver: Receiver, make: Make, fault: Reply, error: type[Exception]
 ) -> None:
@@ -205,6 +214,7 @@ def test_gone_receiver_is_not_asked_again(receiver: Receiver, make: Make) -> Non
     assert len(receiver.posted) == 2
 
 
+@pytest.mark.guarantee("webhook", "wrong answer")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirect_is_an_error_and_not_followed(receiver: Receiver, make: Make, status: int) -> None:
     sink = make()

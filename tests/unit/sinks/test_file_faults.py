@@ -11,6 +11,7 @@ from streamfan.errors import Permanent, Retryable, SinkClosed
 from streamfan.events import Start, Text, decode
 from streamfan.sinks.file import FileOptions
 from tests.support.deliveries import chunks, deliver, ending
+from tests.support.faults import injects
 from tests.support.files import JSONL, connected, events_of, text_of
 from tests.support.limits import free_descriptors, largest_file
 from tests.support.streams import info
@@ -18,6 +19,7 @@ from tests.support.streams import info
 pytestmark = pytest.mark.usefixtures("directory")
 
 
+@pytest.mark.guarantee("file", "reset in the middle")
 def test_failed_write_leaves_nothing_and_can_be_made_again() -> None:
     sink = connected("a.txt")
     first, second = chunks(info(), "Hello", " wörld")
@@ -85,6 +87,7 @@ def test_closing_that_failed_for_good_is_over() -> None:
 Write = Callable[[int, memoryview], int]
 
 
+@injects
 def disk_writes(monkeypatch: pytest.MonkeyPatch, *steps: Write) -> None:
     """Each write to the disk is one of `steps`, in this order, and as usual after them."""
     really, todo = os.write, list(steps)
@@ -135,6 +138,7 @@ def refusing(code: int) -> Write:
 MODES = [FileOptions(mode=mode) for mode in ("overwrite", "append", "atomic", "resume")]
 
 
+@pytest.mark.guarantee("file", "reset in the middle")
 @pytest.mark.parametrize("options", [*MODES, JSONL])
 @pytest.mark.parametrize(
     ("code", "error"),

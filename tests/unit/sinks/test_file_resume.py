@@ -10,6 +10,7 @@ import pytest
 from streamfan.errors import Permanent
 from streamfan.sinks.file import FileOptions
 from tests.support.deliveries import chunks, deliver, ending
+from tests.support.faults import injects
 from tests.support.files import connected, names, text_of, written
 from tests.support.limits import largest_file
 from tests.support.streams import info
@@ -130,12 +131,13 @@ def test_only_what_can_be_read_again_is_resumed() -> None:
     os.close(reader)
 
 
+@pytest.mark.guarantee("file", "wrong answer")
 def test_file_that_another_program_has_cut_off_is_not_taken_for_the_same() -> None:
     Path("a.txt").write_text("Hello")
     sink = connected("a.txt", RESUME)
     (chunk,) = chunks(info(), "Hello")
     sink.open(chunk.stream)
-    os.truncate("a.txt", 2)
+    injects(os.truncate)("a.txt", 2)
 
     with pytest.raises(Permanent, match=r"'a\.txt' was cut off by another program"):
         sink.write(chunk)

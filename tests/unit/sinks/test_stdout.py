@@ -160,6 +160,7 @@ def test_text_larger_than_a_pipe_arrives_whole(pipe: Pipe, blocking: bool) -> No
     assert got.decode() == text
 
 
+@pytest.mark.guarantee("stdout", "disk full")
 def test_text_that_a_full_disk_cut_off_goes_on_where_it_stopped(output_file: OutputFile) -> None:
     sink = connected(output_file.stream)
     first, second = chunks(info(), "Noël und Zoë", " schlafen")
