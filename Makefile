@@ -11,10 +11,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 READY := .venv/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test lint types layers build clean python redis node
+.PHONY: help demo setup test lint types layers docs guarantees build clean python redis node
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## one generation, live, to the terminal, a file, Redis and a webhook
 	@$(BIN)/python examples/demo.py $(ARGS)
@@ -34,6 +34,12 @@ types: $(READY) ## mypy, strict
 
 layers: $(READY) ## who may import whom
 	@$(BIN)/lint-imports --no-logo
+
+docs: $(READY) ## docs/guarantees.md, from the names of the tests
+	@$(BIN)/python -m tests.support.guarantees
+
+guarantees: redis $(READY) ## whether every test of a guarantee fails where nothing goes wrong
+	@$(BIN)/python -m pytest --quiet --without-faults -r f $(ARGS)
 
 build: $(READY) ## the source distribution, and the wheel made from it, in dist/
 	@$(BIN)/python -m build --no-isolation
