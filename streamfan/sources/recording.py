@@ -5,6 +5,7 @@ They have the ids, attempts and offsets that they had, so that whoever has some 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from contextlib import suppress
@@ -53,7 +54,7 @@ class RecordingSource(Source):
     """Publishes the streams of a recording: lines of JSON, as `format=jsonl` of the `file` sink writes them.
 
     A damaged line is named in the log, and left out. A stream that lacks some of its text ends as `error` where that
-    is, and so does one without an end.
+    is, and so does one without an end, or whose text is not what its end says.
     """
 
     name = "recording"
@@ -158,7 +159,7 @@ class _Player:
         elif isinstance(event, Text):
             self._write(line, stream, event)
         elif isinstance(event, End):
-            self._end(stream, event)
+            self._end(line, stream, event)
 
     def _write(self, line: Line, stream: Stream, event: Text) -> None:
         new = event.text.encode()[stream.length - event.offset :]
@@ -168,18 +169,19 @@ class _Player:
         except UnicodeDecodeError:
             self._leave_out(line, f"byte {stream.length:,} is inside a character")
 
-    def _end(self, stream: Stream, end: End) -> None:
+    def _end(self, line: Line, stream: Stream, end: End) -> None:
+        if hashlib.sha256(stream.read(0)).hexdigest() != end.sha256:
+            stream.fail(
+                f"recording {self._name!r} has another text than was recorded: its sha256 differs (line {line.number})"
+            )
+            return
         stream.write("", end.token_ids)
         if end.cancel is not None:
             stream.cancel(end.cancel.reason, by=end.cancel.by)
         if end.error is not None:
             stream.fail(end.error)
-        elif not end.complete:
-            stream.fail(f"recording {self._name!r} was not given all of its text")
         else:
             stream.end(end.finish_reason)
-        if stream.outcome is not None and stream.outcome.sha256 != end.sha256 and end.complete:
-            log.warning("%s: the text of stream %r is not what was recorded: its sha256 differs", self._name, stream.id)
 
     def _begin(self, line: Line, event: Event) -> Stream | None:
         try:

@@ -104,6 +104,56 @@ def test_damaged_line_is_named_and_what_follows_a_hole_is_not_published(
     ]
 
 
+@pytest.mark.parametrize("outcome", ["stop", "cancelled"])
+def test_text_that_is_not_what_was_recorded_is_never_complete(tmp_path: Path, outcome: FinishReason) -> None:
+    stream = info()
+    events = events_of(stream, "hello ", "world")
+    events[1] = Text.of(chunks(stream, "hullo ")[0])
+    events[-1] = replace(ending(stream, "hello world"), finish_reason=outcome)
+    sink = MemorySink()
+
+    play(write(tmp_path / "r", events), sink)
+
+    (end,) = sink.ends
+    assert (end.finish_reason, end.cancel) == ("error", None)
+    assert end.error is not None
+    assert "another text than was recorded: its sha256 differs (line 4)" in end.error.message
+
+
+def test_end_that_says_less_than_there_is_fails_its_stream(tmp_path: Path) -> None:
+    stream = info()
+    sink = MemorySink()
+
+    report = play(write(tmp_path / "r", [*events_of(stream, "one", "two")[:-1], ending(stream, "one")]), sink)
+
+    assert sink.text() == "onetwo"
+    assert "its sha256 differs" in str(report.streams[0].error)
+
+
+def test_whole_text_is_whole_whatever_was_thought_of_it(tmp_path: Path) -> None:
+    stream = info()
+    end = replace(ending(stream, "text"), complete=False)
+    sink = MemorySink()
+
+    play(write(tmp_path / "r", [*events_of(stream, "text")[:-1], end]), sink)
+
+    assert [(got.finish_reason, got.complete) for got in sink.ends] == [("stop", True)]
+
+
+def test_piece_that_would_go_on_inside_a_character_is_named_and_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = info()
+    pieces = [Text.of(Chunk(stream, 0, data.encode())) for data in ("a", "ñb")]
+    sink = MemorySink()
+
+    report = play(write(tmp_path / "r", [Start.of(stream), *pieces, ending(stream, "añb")]), sink)
+
+    assert sink.text() == "a"
+    assert "lacks its text from byte 1 to byte 4 (line 4)" in str(report.streams[0].error)
+    assert any(", line 3 was left out: byte 1 is inside a character" in it.getMessage() for it in caplog.records)
+
+
 def test_repeated_and_overlapping_pieces_are_published_once(tmp_path: Path) -> None:
     stream = info()
     one, two = chunks(stream, "añ", "b")
