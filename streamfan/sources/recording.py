@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from streamfan.errors import SourceError, StreamEnded, UsageError
-from streamfan.events import End, Gap, Start, Text
+from streamfan.events import End, Gap, Start, Text, now
 from streamfan.hookspecs import hookimpl
 from streamfan.recording import lines
 from streamfan.source import Source, SourceOptions
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import IO
 
-    from streamfan.events import Event
     from streamfan.fan import Fan
     from streamfan.recording import Line
     from streamfan.source import Request
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamfan.sources.recording")
 
-# How often a pause between two streams is looked up from.
-_LOOK = 0.1
+_Key = tuple[str, int]
+_Played = Start | Text | End
 
 
 class RecordingOptions(SourceOptions):
@@ -46,7 +45,8 @@ class RecordingOptions(SourceOptions):
         ge=0,
         le=1_000_000,
         allow_inf_nan=False,
-        description="1 is the rhythm it was recorded in, 2 twice as fast; 0 is all at once.",
+        description="1 is the rhythm it was recorded in, without the pauses between streams, 2 twice as fast; 0 is all "
+        "at once.",
     )
 
 
@@ -84,7 +84,7 @@ class RecordingSource(Source):
         """Publishes the recording, to its end or until somebody asks for an early one.
 
         Raises:
-            SourceError: There is no stream in it.
+            SourceError: There is no stream in it, or one that cannot be published again.
         """
         player = _Player(fan, str(self._path), self.options.speed)
         file, self._file = self._file or self._path.open("rb"), None
@@ -96,8 +96,7 @@ class RecordingSource(Source):
                     player.play(line)
         finally:
             player.finish()
-        if not (player.streams or fan.cancelled):
-            raise SourceError(f"recording {str(self._path)!r} has no stream in it")
+        player.check()
 
 
 class _Player:
@@ -106,23 +105,23 @@ class _Player:
     Args:
         name: The file's, for people.
         speed: See `RecordingOptions`.
-
-    Attributes:
-        streams: What was published, by id and attempt.
     """
 
     def __init__(self, fan: Fan, name: str, speed: float) -> None:
         self._fan = fan
         self._name = name
         self._speed = speed
-        self.streams: dict[tuple[str, int], Stream] = {}
+        self._open: dict[_Key, Stream] = {}
+        # Of these no more is published: they have ended, or cannot be opened.
+        self._over: set[_Key] = set()
+        self._refused = 0
         self._cancelled = threading.Event()
-        self._began: tuple[float, datetime] | None = None
+        self._began = (monotonic(), now())
 
     @property
     def over(self) -> bool:
         """Whether nobody wants the rest: everything was asked to stop, and has."""
-        return self._fan.cancelled and not self._playing
+        return self._fan.cancelled and not self._open
 
     def play(self, line: Line) -> None:
         """Publish the event of a line, when it is time to."""
@@ -130,28 +129,43 @@ class _Player:
         if event is None:
             self._leave_out(line, line.damage)
             return
-        stream = self.streams.get((event.stream, event.attempt))
-        if not isinstance(event, Gap):
-            self._wait_for(event.time, stream)
-        if stream is None and not self._fan.cancelled:
-            stream = self._begin(line, event)
+        if isinstance(event, Gap):
+            # What comes next says as much: it is too far on.
+            return
+        key = (event.stream, event.attempt)
+        if self._speed:
+            self._wait_for(event.time, key)
         # It may have ended before its time: cancelled, or by a hole.
-        with suppress(StreamEnded):
-            if stream is not None and not stream.ended:
+        if key not in self._over and (stream := self._open.get(key) or self._begin(line, event)):
+            # Somebody else may have ended it, by closing the fan.
+            with suppress(StreamEnded):
                 self._publish(line, stream, event)
+            if stream.ended:
+                self._forget(key)
 
     def finish(self) -> None:
         """End what the recording does not."""
-        for stream in self.streams.values():
+        for stream in self._open.values():
             if stream.cancelled:
                 stream.end()
             else:
                 stream.fail(f"recording {self._name!r} ends before the stream does")
 
-    def _publish(self, line: Line, stream: Stream, event: Event) -> None:
+    def check(self) -> None:
+        """Say so if there was nothing to publish, or something could not be.
+
+        Raises:
+            SourceError: That is so.
+        """
+        if self._refused:
+            raise SourceError(f"recording {self._name!r} has attempts that could not be published: {self._refused:,}")
+        if not (self._open or self._over or self._fan.cancelled):
+            raise SourceError(f"recording {self._name!r} has no stream in it")
+
+    def _publish(self, line: Line, stream: Stream, event: _Played) -> None:
         if stream.cancelled:
             stream.end()
-        elif isinstance(event, Text | Gap | End) and event.offset > stream.length:
+        elif isinstance(event, Text | End) and event.offset > stream.length:
             stream.fail(
                 f"recording {self._name!r} lacks its text from byte {stream.length:,} to byte {event.offset:,}"
                 f" (line {line.number})"
@@ -183,17 +197,21 @@ class _Player:
         else:
             stream.end(end.finish_reason)
 
-    def _begin(self, line: Line, event: Event) -> Stream | None:
-        try:
-            stream = self._open(event)
-        except UsageError as error:
-            self._leave_out(line, str(error).partition("\n")[0])
+    def _begin(self, line: Line, event: _Played) -> Stream | None:
+        if self._fan.cancelled:
             return None
-        self.streams[event.stream, event.attempt] = stream
+        key = (event.stream, event.attempt)
+        try:
+            self._open[key] = stream = self._opened(event)
+        except UsageError as error:
+            self._over.add(key)
+            self._refused += 1
+            self._leave_out(line, str(error).partition("\n")[0] + "; so is the rest of this attempt")
+            return None
         stream.on_cancel(self._cancelled.set)
         return stream
 
-    def _open(self, event: Event) -> Stream:
+    def _opened(self, event: _Played) -> Stream:
         start = event if isinstance(event, Start) else None
         return self._fan.open(
             event.stream,
@@ -205,26 +223,29 @@ class _Player:
             time=start.time if start else None,
         )
 
-    def _wait_for(self, time: datetime, stream: Stream | None) -> None:
-        """Until as much time has passed as in the recording, by its speed; not for a stream that has ended by then."""
-        if not self._speed:
-            return
-        if self._began is None:
-            self._began = (monotonic(), time)
-        begun, first = self._began
-        due = begun + (time - first).total_seconds() / self._speed
-        while (left := due - monotonic()) > 0 and not (self.over or (stream is not None and stream.ended)):
-            # Where no stream is open there is nobody to tell that all is to stop.
-            self._cancelled.wait(left if self._playing else min(left, _LOOK))
-            self._cancelled.clear()
-            for each in self._playing:
-                if each.cancelled:
-                    each.end()
+    def _forget(self, key: _Key) -> None:
+        """Keep no more of a stream that has ended than that it was there."""
+        del self._open[key]
+        self._over.add(key)
 
-    @property
-    def _playing(self) -> list[Stream]:
-        """The streams that have not ended."""
-        return [stream for stream in self.streams.values() if not stream.ended]
+    def _wait_for(self, time: datetime, key: _Key) -> None:
+        """Until as much time has passed as in the recording, by its speed; not for a stream that has ended by then.
+
+        Nobody waits for a stream to begin where none is open: the next one may have been recorded on another day.
+        """
+        while self._open and key not in self._over and (left := self._left_until(time)) > 0:
+            self._cancelled.wait(left)
+            self._cancelled.clear()
+            for each, stream in [*self._open.items()]:
+                if stream.cancelled:
+                    stream.end()
+                    self._forget(each)
+        if not self._open:
+            self._began = (monotonic(), time)
+
+    def _left_until(self, time: datetime) -> float:
+        began, first = self._began
+        return began + (time - first).total_seconds() / self._speed - monotonic()
 
     def _leave_out(self, line: Line, why: str) -> None:
         log.warning("%s, line %d was left out: %s", self._name, line.number, why)

@@ -120,12 +120,11 @@ def test_torn_recording_is_told_and_exits_with_1(shell: Shell) -> None:
     assert "ends before the stream does" in done.stderr
 
 
-def test_replay_ends_in_a_pause_between_two_streams_when_nobody_reads_any_more(shell: Shell) -> None:
+def test_replay_ends_in_a_pause_when_nobody_reads_any_more(shell: Shell) -> None:
     shell.stdin("text", "-q", "-s", "file:a.jsonl", "-o", "file.format=jsonl")
-    text = shell.file("a.jsonl")
-    start, *_ = text.splitlines()
-    later = json.loads(start) | {"stream": "later", "time": "2099-01-01T00:00:00Z"}
-    (shell.folder / "a.jsonl").write_text(f"{text}{json.dumps(later)}\n")
+    *lines, end = shell.file("a.jsonl").splitlines()
+    late = json.loads(end) | {"time": "2099-01-01T00:00:00Z"}
+    (shell.folder / "a.jsonl").write_text("\n".join([*lines, json.dumps(late), ""]))
     read, write = os.pipe()
     os.close(read)
 
@@ -133,3 +132,26 @@ def test_replay_ends_in_a_pause_between_two_streams_when_nobody_reads_any_more(s
     os.close(write)
 
     assert (done.code, done.stderr) == (141, "")
+
+
+def test_attempt_that_comes_after_a_later_one_is_said_once_and_exits_with_1(shell: Shell) -> None:
+    shell.stdin("text", "-q", "-s", "file:a.jsonl", "-o", "file.format=jsonl")
+    earlier = [json.dumps(json.loads(line) | {"attempt": 7}) for line in shell.file("a.jsonl").splitlines()]
+    with (shell.folder / "a.jsonl").open("a") as file:
+        file.write("\n".join([*earlier, ""]))
+
+    done = shell.run("replay", "a.jsonl")
+
+    assert (done.code, done.stdout) == (1, b"text")
+    assert done.stderr.count("was left out: attempt 7 ") == 1
+    assert "Error: recording 'a.jsonl' has attempts that could not be published: 1" in done.stderr
+
+
+def test_text_that_was_changed_is_said_and_exits_with_1(shell: Shell) -> None:
+    shell.stdin("text", "-q", "-s", "file:a.jsonl", "-o", "file.format=jsonl")
+    (shell.folder / "a.jsonl").write_text(shell.file("a.jsonl").replace('"text":"text"', '"text":"test"'))
+
+    done = shell.run("replay", "a.jsonl", "-q", "-s", "file:b.txt", "-o", "file.mode=atomic")
+
+    assert done.code == 1
+    assert "its sha256 differs (line 3)" in done.stderr

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -13,12 +15,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamfan.errors import SourceError, UsageError
-from streamfan.events import Cancellation, Chunk, End, Fault, Start, Text, encode
+from streamfan.events import Cancellation, Chunk, End, Fault, Gap, Start, Text, encode
 from streamfan.fan import Fan
 from streamfan.source import Request
 from streamfan.sources.recording import RecordingOptions, RecordingSource
 from tests.support.deliveries import chunks, ending
-from tests.support.sinks import DEADLINE, MemorySink, wait_for
+from tests.support.sinks import DEADLINE, MemorySink, wait_for, wait_until
 from tests.support.streams import info
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from streamfan.events import Event, FinishReason, StreamInfo
     from streamfan.report import Report
+    from streamfan.stream import Stream
 
 
 def events_of(stream: StreamInfo, *texts: str) -> list[Event]:
@@ -224,11 +227,20 @@ def test_rhythm_is_kept_after_a_stream_that_was_cancelled_then(tmp_path: Path, p
     *text, end = timed(first, 1, 2)
     assert isinstance(end, End)
     cancelled = replace(end, finish_reason="cancelled", cancel=Cancellation("enough", "alice"))
-    later = timed(replace(info("b"), time=first.time + timedelta(seconds=5)), 1, 2)
+    later = timed(replace(info("b"), time=first.time + timedelta(seconds=2)), 1, 3)
 
     play(write(tmp_path / "r", [*text, cancelled, *later]), MemorySink(), speed=1)
 
-    assert sum(pauses) == pytest.approx(7)
+    assert pauses == [1, 1, 1, 2]
+
+
+def test_nobody_waits_for_the_day_on_which_the_next_stream_was_recorded(tmp_path: Path, pauses: list[float]) -> None:
+    first = info("a")
+    later = timed(replace(info("b"), time=first.time + timedelta(days=1)), 3, 4)
+
+    play(write(tmp_path / "r", [*timed(first, 1, 2), *later]), MemorySink(), speed=1)
+
+    assert pauses == [1, 1, 3, 1]
 
 
 def test_stream_that_is_cancelled_now_ends_at_once_and_the_others_keep_their_rhythm(tmp_path: Path) -> None:
@@ -300,21 +312,67 @@ def test_fan_that_is_cancelled_is_given_no_later_stream(tmp_path: Path) -> None:
     assert [(stream.id, stream.finish_reason) for stream in fan.report.streams] == [("a", "cancelled")]
 
 
-def test_pause_between_two_streams_ends_when_all_is_to_stop(tmp_path: Path) -> None:
-    first = info("a")
-    later = timed(replace(info("b"), time=first.time + timedelta(hours=1)), 0, 0)
-    path = write(tmp_path / "r", [*timed(first, 0, 0), *later])
-    source, sink = RecordingSource(path, RecordingOptions(speed=1)), MemorySink()
+def test_fan_that_is_closed_meanwhile_ends_the_recording_quietly(tmp_path: Path) -> None:
+    lines = [encode(event) + b"\n" for event in events_of(info(), "one ", "two ")]
+    read, written = os.pipe()
+    source, sink = RecordingSource(f"/dev/fd/{read}"), MemorySink()
     source.load(Request())
-    with Fan(sink) as fan:
-        thread = threading.Thread(target=source.run, args=(fan, Request()), daemon=True)
-        thread.start()
-        wait_for(sink.closed)
-        fan.cancel("enough", by="test")
-        thread.join(DEADLINE)
+    with Fan(sink) as fan, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(source.run, fan, Request())
+        os.write(written, b"".join(lines[:2]))
+        wait_for(sink.written)
+        fan.finish()
+        os.write(written, b"".join(lines[2:]))
+        os.close(written)
+        running.result(DEADLINE)
+    os.close(read)
 
-        assert not thread.is_alive()
-    assert [(stream.id, stream.finish_reason) for stream in fan.report.streams] == [("a", "stop")]
+    assert sink.text() == "one "
+    assert "the fan was closed" in str(fan.report.streams[0].error)
+
+
+def test_text_of_a_stream_that_has_ended_is_let_go(tmp_path: Path) -> None:
+    fields = [events_of(info(id), "text of " + id) for id in "abc"]
+    read, written = os.pipe()
+    source, sink = RecordingSource(f"/dev/fd/{read}"), MemorySink()
+    source.load(Request())
+    held: list[weakref.ref[Stream]] = []
+    with Fan(sink) as fan, ThreadPoolExecutor(1) as pool:
+        fan.observe(lambda stream, report: held.append(weakref.ref(stream)))
+        running = pool.submit(source.run, fan, Request())
+        os.write(written, b"".join(encode(event) + b"\n" for events in fields[:2] for event in events))
+        # The thread of the observers has the last one in its hands.
+        wait_until(lambda: len(held) == 2 and held[0]() is None)
+        os.write(written, b"".join(encode(event) + b"\n" for event in fields[2]))
+        os.close(written)
+        running.result(DEADLINE)
+    os.close(read)
+
+    assert sink.text() == "text of atext of btext of c"
+
+
+def test_attempt_that_comes_after_a_later_one_is_named_once_and_fails_the_recording(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    early, late = info(), info()
+    sink = MemorySink()
+
+    with pytest.raises(SourceError, match="has attempts that could not be published: 1"):
+        play(write(tmp_path / "r", [*events_of(late, "late"), *events_of(early, *"early")]), sink)
+
+    assert sink.text() == "late"
+    (told,) = (record.getMessage() for record in caplog.records)
+    assert f", line 4 was left out: attempt {early.attempt} of stream 's' is not later" in told
+
+
+def test_gap_alone_begins_no_stream_and_what_follows_it_fails(tmp_path: Path, pauses: list[float]) -> None:
+    stream = info()
+    gap = Gap(stream=stream.id, attempt=stream.attempt, offset=0, end=4)
+    rest = Text.of(Chunk(stream, 4, b"rest"))
+
+    report = play(write(tmp_path / "r", [gap, rest, ending(stream, "textrest")]), MemorySink(), speed=1)
+
+    assert "lacks its text from byte 0 to byte 4 (line 2)" in str(report.streams[0].error)
 
 
 def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
