@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any, get_args
 
@@ -16,7 +17,8 @@ EPILOG = """
 Examples:
   streamfan replay story.jsonl
   streamfan replay story.jsonl --speed 1 --quiet --sink redis
-  zcat story-*.jsonl.gz | streamfan replay /dev/stdin
+  streamfan replay story-*.jsonl* story.jsonl
+  ssh there cat story.jsonl | streamfan replay /dev/stdin
   streamfan replay spilled/20261120-172331-k3f9-1795195411042.jsonl -q -s https://example.org/hook
 
 \b
@@ -25,7 +27,7 @@ Exit codes: as for streamfan run; 1 also where the recording lacks some of a str
 
 
 @click.command(epilog=EPILOG)
-@click.argument("file", metavar="FILE")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option(
     "-s", "--sink", "sinks", multiple=True, metavar="[ID=]NAME[:TARGET]", help="Deliver here too; repeatable."
 )
@@ -40,7 +42,7 @@ Exit codes: as for streamfan run; 1 also where the recording lacks some of a str
 @click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for everything.")
 @click.option("--summary", type=click.Choice(get_args(Summary)), help="What each sink was given, on stderr at the end.")
 def replay(
-    file: str,
+    files: tuple[str, ...],
     sinks: tuple[str, ...],
     options: tuple[str, ...],
     config: str | None,
@@ -50,10 +52,14 @@ def replay(
 ) -> None:
     """Publish a recording again, to stdout and to every --sink.
 
-    FILE has one event as JSON on each line, as the file sink writes it with format=jsonl. Streams keep their ids,
-    attempts and offsets. A damaged line is named and left out; a stream that lacks some of its text for that fails.
+    FILE has one event as JSON on each line, as the file sink writes it with format=jsonl, compressed by gzip or not. Of
+    several files each goes on where the one before ends. Streams keep their ids, attempts and offsets. A damaged line
+    is named and left out; a stream that lacks some of its text for that fails.
     """
     console.log_to_stderr(verbose)
-    said = (*options, *(() if speed is None else (f"source.speed={speed}",)))
-    configured = configure(sinks=sinks, options=said, config=config, flags={**flags, "source": f"recording:{file}"})
+    first, *then = files
+    said = [*options, f"source.then={json.dumps(then)}"]
+    if speed is not None:
+        said.append(f"source.speed={speed}")
+    configured = configure(sinks=sinks, options=said, config=config, flags={**flags, "source": f"recording:{first}"})
     sys.exit(Session(configured, configured.request_for(None)).run())

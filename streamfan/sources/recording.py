@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from contextlib import suppress
+import zlib
+from contextlib import ExitStack, suppress
+from gzip import GzipFile
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -24,7 +26,7 @@ from streamfan.source import Source, SourceOptions
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
-    from typing import IO
+    from io import BufferedReader
 
     from streamfan.fan import Fan
     from streamfan.recording import Line
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from streamfan.stream import Stream
 
 log = logging.getLogger("streamfan.sources.recording")
+
+_GZIP = b"\x1f\x8b"
 
 _Key = tuple[str, int]
 _Played = Start | Text | End
@@ -48,13 +52,16 @@ class RecordingOptions(SourceOptions):
         description="1 is the rhythm it was recorded in, without the pauses between streams, 2 twice as fast; 0 is all "
         "at once.",
     )
+    then: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (), description="The files that the recording goes on in, in their order, as those that were rotated do."
+    )
 
 
 class RecordingSource(Source):
     """Publishes the streams of a recording: lines of JSON, as `format=jsonl` of the `file` sink writes them.
 
-    A damaged line is named in the log, and left out. A stream that lacks some of its text ends as `error` where that
-    is, and so does one without an end, or whose text is not what its end says.
+    A file may be compressed by gzip. A damaged line is named in the log, and left out. A stream that lacks some of its
+    text ends as `error` where that is, and so does one without an end, or whose text is not what its end says.
     """
 
     name = "recording"
@@ -65,51 +72,56 @@ class RecordingSource(Source):
         super().__init__(target, options)
         if not target:
             raise UsageError("source 'recording' needs a file\nTry: recording:FILE, or streamfan replay FILE")
-        self._path = Path(target)
-        self._file: IO[bytes] | None = None
+        self._paths = [Path(target), *map(Path, self.options.then)]
+        self._files: list[BufferedReader] = []
+        self._opened = ExitStack()
 
     def load(self, request: Request) -> None:
         """Publishes nothing.
 
         Raises:
-            UsageError: The file cannot be read.
+            UsageError: A file cannot be read.
         """
-        try:
-            # Once only: what is read of a pipe, or its end, does not come again.
-            self._file = self._path.open("rb")
-        except OSError as error:
-            raise UsageError(f"recording {str(self._path)!r} cannot be read: {error.strerror}") from None
+        with ExitStack() as opened:
+            for path in self._paths:
+                try:
+                    # Once only: what is read of a pipe, or its end, does not come again.
+                    self._files.append(opened.enter_context(path.open("rb")))
+                except OSError as error:
+                    raise UsageError(f"recording {str(path)!r} cannot be read: {error.strerror}") from None
+            self._opened = opened.pop_all()
 
     def run(self, fan: Fan, request: Request) -> None:
         """Publishes the recording, to its end or until somebody asks for an early one.
 
         Raises:
-            SourceError: There is no stream in it, or one that cannot be published again.
+            SourceError: There is no stream in it, or one that cannot be published again, or it cannot be read on.
         """
-        player = _Player(fan, str(self._path), self.options.speed)
-        file, self._file = self._file or self._path.open("rb"), None
+        player = _Player(fan, self.options.speed)
         try:
-            with file:
-                for line in lines(file):
-                    if player.over:
-                        break
-                    player.play(line)
+            with self._opened:
+                for path, file in zip(self._paths, self._files, strict=True):
+                    player.play(str(path), _unpacked(file))
         finally:
             player.finish()
         player.check()
+
+
+def _unpacked(file: BufferedReader) -> Iterable[bytes]:
+    return GzipFile(fileobj=file) if file.peek(2).startswith(_GZIP) else file
 
 
 class _Player:
     """Publishes one recording.
 
     Args:
-        name: The file's, for people.
         speed: See `RecordingOptions`.
     """
 
-    def __init__(self, fan: Fan, name: str, speed: float) -> None:
+    def __init__(self, fan: Fan, speed: float) -> None:
         self._fan = fan
-        self._name = name
+        # The file's that is being read, for people.
+        self._name = ""
         self._speed = speed
         self._open: dict[_Key, Stream] = {}
         # Of these no more is published: they have ended, or cannot be opened.
@@ -118,30 +130,23 @@ class _Player:
         self._cancelled = threading.Event()
         self._began = (monotonic(), now())
 
-    @property
-    def over(self) -> bool:
-        """Whether nobody wants the rest: everything was asked to stop, and has."""
-        return self._fan.cancelled and not self._open
+    def play(self, name: str, data: Iterable[bytes]) -> None:
+        """Publish what the file called `name` holds.
 
-    def play(self, line: Line) -> None:
-        """Publish the event of a line, when it is time to."""
-        event = line.event
-        if event is None:
-            self._leave_out(line, line.damage)
-            return
-        if isinstance(event, Gap):
-            # What comes next says as much: it is too far on.
-            return
-        key = (event.stream, event.attempt)
-        if self._speed:
-            self._wait_for(event.time, key)
-        # It may have ended before its time: cancelled, or by a hole.
-        if key not in self._over and (stream := self._open.get(key) or self._begin(line, event)):
-            # Somebody else may have ended it, by closing the fan.
-            with suppress(StreamEnded):
-                self._publish(line, stream, event)
-            if stream.ended:
-                self._forget(key)
+        Raises:
+            SourceError: It cannot be read to its end.
+        """
+        self._name = name
+        number = 0
+        try:
+            for line in lines(data):
+                number = line.number
+                if self._fan.cancelled and not self._open:
+                    # Nobody wants the rest: everything was asked to stop, and has.
+                    return
+                self._play(line)
+        except (OSError, EOFError, zlib.error) as error:
+            raise SourceError(f"recording {name!r} cannot be read any further than line {number:,}: {error}") from error
 
     def finish(self) -> None:
         """End what the recording does not."""
@@ -161,6 +166,26 @@ class _Player:
             raise SourceError(f"recording {self._name!r} has attempts that could not be published: {self._refused:,}")
         if not (self._open or self._over or self._fan.cancelled):
             raise SourceError(f"recording {self._name!r} has no stream in it")
+
+    def _play(self, line: Line) -> None:
+        """Publish the event of a line, when it is time to."""
+        event = line.event
+        if event is None:
+            self._leave_out(line, line.damage)
+            return
+        if isinstance(event, Gap):
+            # What comes next says as much: it is too far on.
+            return
+        key = (event.stream, event.attempt)
+        if self._speed:
+            self._wait_for(event.time, key)
+        # It may have ended before its time: cancelled, or by a hole.
+        if key not in self._over and (stream := self._open.get(key) or self._begin(line, event)):
+            # Somebody else may have ended it, by closing the fan.
+            with suppress(StreamEnded):
+                self._publish(line, stream, event)
+            if stream.ended:
+                self._forget(key)
 
     def _publish(self, line: Line, stream: Stream, event: _Played) -> None:
         if stream.cancelled:

@@ -36,6 +36,18 @@ def test_recording_can_come_from_another_program(shell: Shell) -> None:
     assert (done.code, done.stdout, done.stderr) == (0, "héllo ☕".encode(), "")
 
 
+def test_files_that_the_file_sink_has_rotated_and_compressed_are_one_recording(shell: Shell) -> None:
+    text = "".join(f"{number:>5}\n" for number in range(1000))
+    rotating = ("-o", "file.format=jsonl", "-o", "file.rotate_bytes=2KiB", "-o", "file.gzip=true")
+    shell.stdin(text, "-q", "-s", "file:a.jsonl", *rotating, "-o", "file.lane.max_bytes=500")
+    files = sorted(path.name for path in shell.folder.glob("a-*.jsonl*"))
+
+    done = shell.run("replay", *files, "a.jsonl")
+
+    assert len(files) > 1
+    assert (done.code, done.stdout, done.stderr) == (0, text.encode(), "")
+
+
 def test_what_a_sink_was_not_given_is_kept_and_can_be_sent_later(shell: Shell) -> None:
     done = shell.stdin("kept text", "-q", *BAD, "--spill-dir", "spilled", "--summary", "json")
     (path,) = (shell.folder / "spilled").iterdir()

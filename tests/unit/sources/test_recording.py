@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 import threading
@@ -9,6 +10,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -24,8 +26,7 @@ from tests.support.sinks import DEADLINE, MemorySink, wait_for, wait_until
 from tests.support.streams import info
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from streamfan.events import Event, FinishReason, StreamInfo
     from streamfan.report import Report
@@ -41,8 +42,8 @@ def write(path: Path, events: Sequence[Event | bytes]) -> str:
     return str(path)
 
 
-def play(path: str, sink: MemorySink, speed: float = 0.0) -> Report:
-    source = RecordingSource(path, RecordingOptions(speed=speed))
+def play(path: str, sink: MemorySink, speed: float = 0.0, then: tuple[str, ...] = ()) -> Report:
+    source = RecordingSource(path, RecordingOptions(speed=speed, then=then))
     with Fan(sink) as fan:
         source.load(Request())
         source.run(fan, Request())
@@ -278,6 +279,59 @@ def test_cancelling_ends_a_recording_early(tmp_path: Path) -> None:
     report = play(write(tmp_path / "r", [events[0], *late]), sink, speed=1)
 
     assert (sink.text(), report.streams[0].finish_reason) == ("a", "cancelled")
+
+
+def test_stream_that_was_cut_over_two_files_comes_out_whole(tmp_path: Path) -> None:
+    events = events_of(info(), "one ", "two ", "three")
+    first, second = write(tmp_path / "1", events[:2]), write(tmp_path / "2", events[2:])
+    sink = MemorySink()
+
+    report = play(first, sink, then=(second,))
+
+    assert (sink.text(), report.streams[0].finish_reason) == ("one two three", "stop")
+
+
+def test_files_that_are_compressed_are_read_too(tmp_path: Path) -> None:
+    events = events_of(info(), "one ", "two ")
+    first, second = write(tmp_path / "1", events[:2]), write(tmp_path / "2", events[2:])
+    Path(first).write_bytes(gzip.compress(Path(first).read_bytes()))
+    sink = MemorySink()
+
+    play(first, sink, then=(second,))
+
+    assert sink.text() == "one two "
+
+
+@pytest.mark.parametrize(
+    "damaged", [lambda data: data[:-10], lambda data: data[:-8] + bytes(8), lambda data: data[:30] + bytes(99)]
+)
+def test_compressed_file_that_is_damaged_fails_what_it_lacks(tmp_path: Path, damaged: Callable[[bytes], bytes]) -> None:
+    data = b"".join(encode(event) + b"\n" for event in events_of(info(), "text"))
+    (tmp_path / "r").write_bytes(damaged(gzip.compress(data)))
+
+    with pytest.raises(SourceError, match="cannot be read any further than line "):
+        play(str(tmp_path / "r"), MemorySink())
+
+
+def test_damage_is_named_with_its_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = (
+        write(tmp_path / "1", events_of(info("a"), "a")),
+        write(tmp_path / "2", [b"{", *events_of(info(), "b")]),
+    )
+
+    play(first, MemorySink(), then=(second,))
+
+    (told,) = (record.getMessage() for record in caplog.records)
+    assert told.startswith(f"{second}, line 1 was left out: ")
+
+
+def test_no_file_is_begun_where_one_cannot_be_read(tmp_path: Path) -> None:
+    sink = MemorySink()
+
+    with pytest.raises(UsageError, match="nothing' cannot be read: No such file"):
+        play(write(tmp_path / "1", events_of(info(), "text")), sink, then=(str(tmp_path / "nothing"),))
+
+    assert not sink.chunks
 
 
 def test_recording_can_come_through_a_pipe(tmp_path: Path) -> None:
