@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import Any, get_args
 
 import click
@@ -11,6 +12,7 @@ import click
 from streamfan.cli import console
 from streamfan.cli.session import Session
 from streamfan.config import Summary, configure
+from streamfan.options import LaneOptions
 
 EPILOG = """
 \b
@@ -22,8 +24,12 @@ Examples:
   streamfan replay spilled/20261120-172331-k3f9-1795195411042.jsonl -q -s https://example.org/hook
 
 \b
-Exit codes: as for streamfan run; 1 also where the recording lacks some of a stream.
+Exit codes: as for streamfan run. 1 also where the recording lacks some of a stream, and where a stream had failed as it
+was recorded: it fails again, whatever is delivered.
 """
+
+# A recording can wait, and there is as much of it at once as was generated in hours.
+_PATIENT = LaneOptions(when_full="block")
 
 
 @click.command(epilog=EPILOG)
@@ -62,4 +68,5 @@ def replay(
     if speed is not None:
         said.append(f"source.speed={speed}")
     configured = configure(sinks=sinks, options=said, config=config, flags={**flags, "source": f"recording:{first}"})
-    sys.exit(Session(configured, configured.request_for(None)).run())
+    patient = tuple(replace(sink, lane=sink.lane.over(_PATIENT)) for sink in configured.sinks)
+    sys.exit(Session(replace(configured, sinks=patient), configured.request_for(None)).run())

@@ -9,6 +9,25 @@ import pytest
 
 from streamfan.events import End, Text, decode
 from tests.support.command import Shell
+from tests.support.distributions import Site
+
+# It makes no progress for longer than a sink may that is behind.
+DOZING = """
+    import time
+    from streamfan import Sink, hookimpl
+
+    class Dozing(Sink):
+        name = "dozing"
+        dozed = False
+        def write(self, chunk):
+            if not self.dozed:
+                self.dozed = True
+                time.sleep(3)
+
+    @hookimpl
+    def streamfan_sinks():
+        return [Dozing]
+"""
 
 BAD = ("-s", "bad=file:/dev/full", "-o", "bad.lane.max_elapsed=0.1")
 
@@ -46,6 +65,19 @@ def test_files_that_the_file_sink_has_rotated_and_compressed_are_one_recording(s
 
     assert len(files) > 1
     assert (done.code, done.stdout, done.stderr) == (0, text.encode(), "")
+
+
+@pytest.mark.parametrize(("more", "code"), [((), 0), (("-o", "dozing.lane.when_full=fail"), 3)])
+def test_recording_waits_for_a_sink_that_is_behind_unless_it_is_told_otherwise(
+    shell: Shell, more: tuple[str, ...], code: int
+) -> None:
+    Site(shell.site).install("streamfan-dozing", code=DOZING, sinks={"dozing": "streamfan_dozing"})
+    events = ("-o", "file.format=jsonl", "-o", "file.lane.max_bytes=1KiB")
+    shell.stdin("text " * 10_000, "-q", "-s", "file:a.jsonl", *events)
+
+    done = shell.run("replay", "a.jsonl", "-q", "-s", "dozing", "-o", "dozing.lane.buffer_bytes=2KiB", *more)
+
+    assert done.code == code, done
 
 
 def test_what_a_sink_was_not_given_is_kept_and_can_be_sent_later(shell: Shell) -> None:
@@ -118,6 +150,25 @@ def test_what_makes_no_sense_is_usage(shell: Shell, arguments: tuple[str, ...], 
 
     assert (done.code, done.stdout) == (2, b"")
     assert said in done.stderr
+
+
+def test_stream_that_had_failed_fails_again_as_the_help_says(shell: Shell) -> None:
+    shell.install_source(
+        "failing",
+        """
+        def run(self, fan, request):
+            with fan.open() as stream:
+                stream.write("text")
+                stream.fail("out of memory")
+        """,
+    )
+    shell.run("run", "--source", "failing", "-q", "-s", "file:a.jsonl", "-o", "file.format=jsonl")
+
+    done = shell.run("replay", "a.jsonl")
+
+    assert (done.code, done.stdout) == (1, b"text")
+    assert "out of memory" in done.stderr
+    assert "it fails again, whatever is delivered" in " ".join(shell.run("replay", "--help").stdout.decode().split())
 
 
 def test_torn_recording_is_told_and_exits_with_1(shell: Shell) -> None:
