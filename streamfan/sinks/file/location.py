@@ -1,13 +1,15 @@
 """Where a file is, and how it is reached.
 
 A path that somebody wrote whole may lead anywhere, also through symbolic links. Below the directory that a template was
-given none is followed: who can write there could otherwise choose what is overwritten.
+given none is followed, and nothing but a file is opened: who can write there could otherwise choose what is
+overwritten, or make a pipe that nobody reads.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -33,8 +35,8 @@ class Location:
 
     Attributes:
         path: Its path.
-        base: The directory below which no symbolic link is followed, and directories are created; None if `path` is
-            reached as it is.
+        base: The directory below which no symbolic link is followed, nothing but a file is opened, and directories are
+            created; None if `path` is reached as it is.
     """
 
     path: Path
@@ -57,9 +59,13 @@ class Location:
             OSError: It cannot be opened.
         """
         with self._directory(create=bool(flags & os.O_CREAT)) as directory:
-            return os.open(
-                self._seen_from(directory), flags | self._no_follow | os.O_CLOEXEC, permissions, dir_fd=directory
+            descriptor = os.open(
+                self._seen_from(directory), flags | self._wary | os.O_CLOEXEC, permissions, dir_fd=directory
             )
+        if self.base is not None and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+        return descriptor
 
     def rename(self, name: str) -> None:
         """Give the file another name in its directory; what has that name is replaced.
@@ -112,11 +118,14 @@ class Location:
         link = self._link()
         if error.errno in {errno.ELOOP, errno.ENOTDIR} and link is not None:
             return Permanent(f"{str(link)!r} is a symbolic link, which is not followed here")
+        if error.errno == errno.ENXIO and self.base is not None:
+            return Permanent(f"{self} is no file but a pipe, a socket or a device, which is not written to here")
         return refusal(self.path, "cannot be opened", error.errno or errno.EIO)
 
     @property
-    def _no_follow(self) -> int:
-        return 0 if self.base is None else os.O_NOFOLLOW
+    def _wary(self) -> int:
+        # A pipe would wait for its reader.
+        return 0 if self.base is None else os.O_NOFOLLOW | os.O_NONBLOCK
 
     def _link(self) -> Path | None:
         """The first symbolic link below the base."""

@@ -92,6 +92,23 @@ def test_symbolic_link_is_not_followed_where_the_stream_names_a_directory(direct
     assert list((directory / "elsewhere").iterdir()) == []
 
 
+@pytest.mark.parametrize("options", [FileOptions(), FileOptions(format="jsonl"), FileOptions(mode="resume")])
+@pytest.mark.parametrize("is_read", [False, True])
+def test_pipe_is_not_opened_where_the_stream_gives_the_name(
+    directory: Path, options: FileOptions, is_read: bool
+) -> None:
+    os.mkfifo("s.txt")
+    reader = os.open("s.txt", os.O_RDONLY | os.O_NONBLOCK) if is_read else None
+    sink = FileSink("{stream}.txt", options)
+
+    with pytest.raises(Permanent, match=r"'s\.txt' is no file but a pipe"):
+        sink.open(info())
+
+    if reader is not None:
+        assert os.read(reader, 1) == b""
+        os.close(reader)
+
+
 def test_symbolic_link_is_followed_to_the_directory_that_was_given(directory: Path) -> None:
     (directory / "disk").mkdir()
     Path("out").symlink_to("disk")
