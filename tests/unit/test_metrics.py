@@ -146,6 +146,20 @@ def test_no_label_tells_of_a_stream_or_has_more_values_than_are_known(fan: Fan) 
     assert "secret" not in generate_latest(registry_of(fan)).decode()
 
 
+def test_document_says_what_each_reason_means_and_which_are_intentional() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE))
+    intentional = rows["intentional"].partition(", else")[0]
+
+    assert re.findall(r"`(\w+)`: ", rows["reason"]) == [str(reason) for reason in Reason]
+    assert re.findall(r"`(\w+)`", intentional) == ["true", *(str(reason) for reason in Reason if reason.intentional)]
+
+
+def test_alert_of_the_document_is_about_every_reason_but_that_the_reader_has_left() -> None:
+    (condition,) = re.findall(r"discarded_bytes_total\{(.*?)\}", DOCUMENT.read_text(encoding="utf-8"))
+
+    assert condition == f'reason!="{Reason.LEFT}"'
+
+
 def test_registry_is_told_all_names_when_a_fan_is_registered(fan: Fan) -> None:
     registry = registry_of(fan)
 

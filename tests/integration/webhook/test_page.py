@@ -85,6 +85,22 @@ def test_command_of_the_page_reaches_the_receiver_of_the_page(shell: Shell, tmp_
         assert "".join(receiver.texts) == "Once upon a time.\nThe end.\n"
 
 
+def test_replay_repeats_ids_with_the_same_text_and_times_of_its_own(shell: Shell, receiver: Receiver) -> None:
+    sending = ("-q", "-s", receiver.url, "-o", "webhook.lane.boundary=line")
+    shell.stdin("one\ntwo\n", *sending, "-s", "file:a.jsonl", "-o", "file.format=jsonl")
+    first = receiver.events
+    shell.run("replay", "a.jsonl", *sending)
+
+    second = receiver.events[len(first) :]
+
+    ids = [posted.headers["webhook-id"] for posted in receiver.posted]
+    assert ids[: len(first)] == ids[len(first) :]
+    changed = {name for one, other in zip(first, second, strict=True) for name in one if one[name] != other[name]}
+    assert changed <= {"time", "ttft", "duration"}
+    assert "time" in changed
+    assert "the same text under the same ids, but with times of its own" in PAGE
+
+
 def test_verification_of_the_page_tells_genuine_requests(receiver: Receiver, make: Make) -> None:
     names: dict[str, Any] = {}
     (code,) = (block for block in blocks("webhook.md", "python") if "is_genuine" in block)
