@@ -1,6 +1,6 @@
 """One stream in one lane: how far it is, what it owes its sink, and what happened so far.
 
-No thread and no call to a sink is in here: a cursor only decides, its lane acts.
+No thread and no call to a sink is in here, but for the question how large a piece is: a cursor decides, its lane acts.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from streamfan.retry import Backoff
 from streamfan.sink import Delivery, Sink
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamfan.events import Chunk, End
     from streamfan.options import LaneOptions
     from streamfan.stream import Stream
@@ -46,9 +48,14 @@ class Cursor:
         finished: The sink was given everything, and has closed the stream.
         settled: What became of the stream is in the lane's books.
         error: Why the stream failed at this sink; None if it has not.
+
+    Args:
+        size: Asks the sink for the size of a piece, and may take long; may raise what the sink raises.
     """
 
-    def __init__(self, stream: Stream, sink: Sink, options: LaneOptions) -> None:
+    def __init__(
+        self, stream: Stream, sink: Sink, options: LaneOptions, size: Callable[[str], int] | None = None
+    ) -> None:
         self.stream = stream
         self.offset = 0
         self.chunk: Chunk | None = None
@@ -67,6 +74,7 @@ class Cursor:
         self.beat_at = inf
         self._sink = sink
         self._options = options
+        self._size = size or sink.size
         # Whether any text may be delivered that is not too large, and what is too large is counted in its own bytes.
         self._plain = options.boundary == "chunk" and type(sink).size is Sink.size
         self._backoff = Backoff(options.max_elapsed)
@@ -194,7 +202,7 @@ class Cursor:
             ""
             if patient
             else next_piece(
-                data.decode(), options.boundary, last=ended, full=full, size=self._sink.size, limit=options.max_bytes
+                data.decode(), options.boundary, last=ended, full=full, size=self._size, limit=options.max_bytes
             )
         )
         if not piece:

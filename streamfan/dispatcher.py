@@ -27,6 +27,8 @@ log = logging.getLogger("streamfan.dispatcher")
 
 # However quiet it is, calls that do not return are noticed within this time.
 _LONGEST_SLEEP = 1.0
+# And what piles up behind them, while text flows, within this.
+_GUARD = 0.1
 # Nobody can tell apart what comes faster than this.
 _REST = 0.001
 # Ringing for each piece would cost its publisher more than writing it. So where news follows news within `_FAST` for
@@ -226,7 +228,9 @@ class Dispatcher:
         if news:
             self._fast = self._eager <= _REST and now - self._last_news < (_CALM if self._fast else _FAST)
             self._last_news = now
-        return _REST if self._fast and now - self._last_news < _CALM else _LONGEST_SLEEP
+        if self._fast and now - self._last_news < _CALM:
+            return _REST
+        return min(_GUARD, _LONGEST_SLEEP) if news else _LONGEST_SLEEP
 
     def _weigh(self) -> None:
         slots = sorted(self._slots, key=lambda slot: slot.consumer.linger)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger("streamfan.lane")
 
-# Seconds after which nobody need wake a lane any more whose sink has not returned.
+# Seconds after which a lane is looked after whose sink has not returned.
 _LONG = 0.05
 
 
@@ -58,13 +58,11 @@ class Calls:
     Attributes:
         current: The call that has not returned; None between two of them.
         trouble: What became of the last one that failed.
-        took_long: Whether one of them did, since this was last set to False.
     """
 
     def __init__(self, id: str, options: LaneOptions, lock: threading.Lock, counters: Counters) -> None:
         self.current: Call | None = None
         self.trouble = ""
-        self.took_long = False
         self._id = id
         self._options = options
         self._lock = lock
@@ -95,7 +93,7 @@ class Calls:
             log.debug("sink %r: %s() raised", self._id, what, exc_info=True)
             self._counters.fail(what, error)
             self.trouble = f"{what}() failed, trying again: {describe(error)}"
-            _forget_frames(error)
+            forget_frames(error)
             return None, error
         else:
             # Here and not below: in a forked child nobody lets go of the lock.
@@ -105,12 +103,10 @@ class Calls:
             return returned, None
         finally:
             self._lock.acquire()
-            # In this order: who has just seen that it lasts long can rely on it.
-            self.took_long = self.took_long or self.lasts_long
             self.current = None
 
 
-def _forget_frames(error: BaseException) -> None:
+def forget_frames(error: BaseException) -> None:
     """Keep what an error says, and not where it was raised.
 
     From there frames lead to the lane's own, to the streams that it was at, and to what they had met: it would all be

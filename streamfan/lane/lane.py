@@ -13,7 +13,7 @@ from streamfan.cursor import Cursor, Step, describe
 from streamfan.dispatcher import Bell
 from streamfan.errors import ConfigError, Permanent, SinkBehind, SinkClosed, SinkTimeout
 from streamfan.lane.backlog import Backlog, Relief
-from streamfan.lane.calls import Calls
+from streamfan.lane.calls import Calls, forget_frames
 from streamfan.lane.health import Health
 from streamfan.lane.ledger import Ledger
 from streamfan.lane.outage import Outage
@@ -110,7 +110,7 @@ class Lane:
 
     def add(self, stream: Stream) -> None:
         """Deliver `stream` too, from its start."""
-        self._ledger.add(Cursor(stream, self.sink, self.options))
+        self._ledger.add(Cursor(stream, self.sink, self.options, self._size))
         self.wake()
 
     def wake(self) -> None:
@@ -138,8 +138,9 @@ class Lane:
 
     @property
     def attentive(self) -> bool:
-        """Whether nobody need wake it for text: it looks by itself, or wants none, or is not back from the sink."""
-        return self._attentive or self._calls.lasts_long
+        """Whether nobody need wake it for text: it looks by itself, or wants none."""
+        # One that is not back from its sink looks at nothing.
+        return self._attentive and not self._calls.lasts_long
 
     def finish(self) -> None:
         """Take no more streams: deliver what there is, disconnect, and end."""
@@ -290,11 +291,10 @@ class Lane:
     def _sleep(self, wake_at: float) -> None:
         now = monotonic()
         wake_at = min(wake_at, self._pace.look_at(now))
-        was, self._attentive = self.attentive or self._calls.took_long, self._pace.flows or self._idle
+        was, self._attentive = self._attentive, self._pace.flows or self._idle
         if was and not self._attentive:
             # What has been written since this lane looked was written without a word to anybody.
             self._dispatcher.attend()
-        self._calls.took_long = False
         self._working.release()
         try:
             self._bell.wait(wake_at - now)
@@ -329,7 +329,7 @@ class Lane:
                 served = True
                 due = cursor.due(monotonic())
             wake_at = min(wake_at, max(due, self._outage.until), self._beat(cursor))
-        if self._backlog.full:
+        if self._backlog.full or (self._pace.flows and monotonic() >= self._backlog.look_at):
             # At once: a publisher may wait for it.
             self._relieve()
         if served and not (len(cursors) == 1 and self._pace.flows and not self._left and self._ledger.cursors):
@@ -379,23 +379,36 @@ class Lane:
 
     def _serve(self, cursor: Cursor) -> None:
         self._serving = cursor
-        step, error = self._calls.attempt("size", cursor.step)
+        step, error = self._next_step(cursor)
         # Whoever looked after this lane meanwhile may have given the stream up.
-        if error is None and (step is None or (cursor.over and step is not Step.CLOSE)):
-            self._serving = None
-            return
-        step = step or Step.WRITE
-        error = error or self._steps.take(cursor, step)
+        wanted = step is not None and (step is Step.CLOSE or not cursor.over)
+        if step is not None and wanted and error is None:
+            error = self._steps.take(cursor, step)
         self._serving = None
-        if error is None:
+        if error is not None:
+            self._failed(cursor, step or Step.WRITE, error)
+        elif step is not None and wanted:
             self._worked(cursor, step)
-        else:
-            self._failed(cursor, step, error)
         (self._retrying.add if cursor.retrying else self._retrying.discard)(cursor)
         if cursor.done:
             self._settle(cursor)
         elif isinstance(cursor.error, SinkBehind):
             self._ledger.settle(cursor)
+
+    def _next_step(self, cursor: Cursor) -> tuple[Step | None, BaseException | None]:
+        try:
+            return cursor.step(), None
+        except BaseException as error:  # noqa: BLE001 - foreign code: the sink is asked for the size of a piece
+            forget_frames(error)
+            return Step.WRITE, error
+
+    def _size(self, text: str) -> int:
+        """How large the sink says that `text` is."""
+        size, error = self._calls.attempt("size", lambda: self.sink.size(text))
+        if error is not None:
+            raise error
+        assert size is not None, "nothing was raised"
+        return size
 
     def _worked(self, cursor: Cursor, step: Step) -> None:
         if step is Step.WRITE:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import json
 import threading
+import time
 import weakref
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 import pytest
@@ -140,6 +142,48 @@ def test_stream_that_is_given_up_while_it_is_opened_is_closed_when_that_has_retu
 
 
 @pytest.mark.guarantee("any sink", "slow")
+def test_stream_that_is_given_up_while_its_sink_says_how_large_it_is_is_closed() -> None:
+    class Weighing(GatedSink):
+        def size(self, text: str) -> int:
+            self._pass("size")
+            return len(text)
+
+    sink = Weighing("size")
+    with Fan() as fan:
+        fan.add(sink, lane=small(linger=0))
+        (lane,) = fan._lanes
+        stream = fan.open()
+        stream.write("x" * (LIMIT + 1))
+        wait_until(lambda: lane.state is State.FAILED)
+        stream.end()
+        sink.gate.set()
+
+    assert sink.calls == ["connect", "open", "close", "disconnect"]
+    assert "bytes behind" in str(fan.report.streams[0].deliveries[0].error)
+
+
+def test_lane_that_hangs_while_text_flows_is_soon_found_to_be_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody looks who was not asked to.
+    monkeypatch.setattr("streamfan.dispatcher._LONGEST_SLEEP", 3600.0)
+    sink = GatedSink()
+    with Fan() as fan:
+        fan.add(sink, lane=small(linger=0.02))
+        (lane,) = fan._lanes
+        with fan.open() as stream:
+            # Until nobody rings for it any more.
+            while not lane._pace.flows or fan._dispatcher._eager < inf:
+                stream.write("a")
+                time.sleep(0.001)
+            sink.blocking = ("write",)
+            stream.write("a")
+            wait_for(sink.inside)
+            stream.write("a" * (LIMIT + 1))
+            wait_until(lambda: lane.state is State.FAILED)
+            sink.gate.set()
+
+    assert "bytes behind" in str(fan.report.streams[0].deliveries[0].error)
+
+
 def test_sink_that_is_slow_but_makes_progress_may_be_any_far_behind() -> None:
     turn = threading.Semaphore(0)
     take_turn = injects(turn.acquire)

@@ -865,23 +865,3 @@ def test_lane_whose_streams_have_failed_need_not_be_woken_and_a_new_one_is_serve
                     wait_until(lambda: sink.text(stream.id).endswith(piece) and not lane.attentive)  # noqa: B023
 
     assert sink.text(stream.id) == "abc"
-
-
-def test_lane_whose_sink_does_not_return_need_not_be_woken_and_delivers_when_it_does(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    # Nobody looks who was not asked to.
-    monkeypatch.setattr("streamfan.dispatcher._LONGEST_SLEEP", 3600.0)
-    sink = GatedSink("write")
-    with Fan() as fan:
-        fan.add(sink, lane=LaneOptions(linger=0.02))
-        (lane,) = fan._lanes
-        with fan.open() as stream:
-            stream.write("first")
-            wait_until(lambda: lane.attentive)
-            stream.write(" second")
-            sink.gate.set()
-            wait_until(lambda: sink.text(stream.id) == "first second")
-            for piece in (" third", " fourth"):
-                stream.write(piece)
-                wait_until(lambda: sink.text(stream.id).endswith(piece) and not lane.attentive)  # noqa: B023
