@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from streamfan.cli import console
+from streamfan.cli import options as shared
 from streamfan.config import configure
 from streamfan.fan import Fan
 from streamfan.terminal import visible
@@ -32,9 +33,7 @@ Exit codes:
 
 
 @click.command(epilog=EPILOG)
-@click.option("-s", "--sink", "sinks", multiple=True, metavar="[ID=]NAME[:TARGET]", help="As for run; repeatable.")
-@click.option("-o", "--option", "options", multiple=True, metavar="ID.KEY=VALUE", help="As for run; repeatable.")
-@click.option("--config", metavar="FILE", help="A streamfan.toml; $STREAMFAN_CONFIG unless given.")
+@shared.sinks
 @click.option("--source", metavar="NAME[:TARGET]", help="As for run; its options are looked at, and nothing is loaded.")
 @click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for everything.")
 def check(sinks: tuple[str, ...], options: tuple[str, ...], config: str | None, verbose: int, **flags: Any) -> None:

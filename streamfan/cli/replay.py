@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from streamfan.cli import console
+from streamfan.cli import options as shared
 from streamfan.cli.session import Session
-from streamfan.config import Summary, configure
+from streamfan.config import configure
 from streamfan.options import LaneOptions
 
 EPILOG = """
@@ -34,19 +35,9 @@ _PATIENT = LaneOptions(when_full="block")
 
 @click.command(epilog=EPILOG)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option(
-    "-s", "--sink", "sinks", multiple=True, metavar="[ID=]NAME[:TARGET]", help="Deliver here too; repeatable."
-)
-@click.option(
-    "-o", "--option", "options", multiple=True, metavar="ID.KEY=VALUE", help="Set an option of a sink; repeatable."
-)
-@click.option("--config", metavar="FILE", help="A streamfan.toml; $STREAMFAN_CONFIG unless given.")
+@shared.sinks
 @click.option("--speed", metavar="X", help="1 is the recorded rhythm, 2 twice as fast; all at once unless given.")
-@click.option("-q", "--quiet/--no-quiet", default=None, help="Do not write the text to stdout.")
-@click.option("--spill-dir", metavar="DIR", help="Keep what a sink was not given, as recordings in this folder.")
-@click.option("--metrics-file", metavar="PATH", help="Keep this file up to date with metrics, as Prometheus text.")
-@click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for everything.")
-@click.option("--summary", type=click.Choice(get_args(Summary)), help="What each sink was given, on stderr at the end.")
+@shared.delivery
 def replay(
     files: tuple[str, ...],
     sinks: tuple[str, ...],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from streamfan.cli import console
+from streamfan.cli import options as shared
 from streamfan.cli.session import Session
-from streamfan.config import RunConfig, Summary, configure
+from streamfan.config import RunConfig, configure
 from streamfan.errors import UsageError
 
 EPILOG = """
@@ -48,13 +49,7 @@ class RunCommand(click.Command):
 
 @click.command(cls=RunCommand, epilog=EPILOG)
 @click.argument("prompt", required=False)
-@click.option(
-    "-s", "--sink", "sinks", multiple=True, metavar="[ID=]NAME[:TARGET]", help="Deliver here too; repeatable."
-)
-@click.option(
-    "-o", "--option", "options", multiple=True, metavar="ID.KEY=VALUE", help="Set an option of a sink; repeatable."
-)
-@click.option("--config", metavar="FILE", help="A streamfan.toml; $STREAMFAN_CONFIG unless given.")
+@shared.sinks
 @click.option("-m", "--model", metavar="MODEL", help="A model's folder or hub id; a small bundled one unless given.")
 @click.option("--source", metavar="NAME[:TARGET]", help="Where the text comes from: transformers (default), stdin, ...")
 @click.option("-n", "--max-new-tokens", type=int, metavar="N", help="Generate N tokens at most (default 256).")
@@ -62,16 +57,7 @@ class RunCommand(click.Command):
 @click.option("--seed", type=int, metavar="N", help="Make sampling repeatable.")
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; repeatable.")
 @click.option("--chat/--no-chat", default=None, help="Put the prompt through the model's chat template.")
-@click.option("--spill-dir", metavar="DIR", help="Keep what a sink was not given, as recordings in this folder.")
-@click.option("--metrics-file", metavar="PATH", help="Keep this file up to date with metrics, as Prometheus text.")
-@click.option(
-    "--on-sink-failure",
-    type=click.Choice(["continue", "abort"]),
-    help="Whether to go on when a required sink has failed (default continue).",
-)
-@click.option("-q", "--quiet/--no-quiet", default=None, help="Do not write the text to stdout.")
-@click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for everything.")
-@click.option("--summary", type=click.Choice(get_args(Summary)), help="What each sink was given, on stderr at the end.")
+@shared.delivery
 def run(
     prompt: str | None, sinks: tuple[str, ...], options: tuple[str, ...], config: str | None, verbose: int, **flags: Any
 ) -> None:

@@ -1,0 +1,54 @@
+"""The options that several commands have, said once."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING, TypeVar, get_args
+
+import click
+
+from streamfan.config import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+F = TypeVar("F", bound="Callable[..., object]")
+
+_SINKS = (
+    click.option(
+        "-s", "--sink", "sinks", multiple=True, metavar="[ID=]NAME[:TARGET]", help="Deliver here too; repeatable."
+    ),
+    click.option(
+        "-o", "--option", "options", multiple=True, metavar="ID.KEY=VALUE", help="Set an option of a sink; repeatable."
+    ),
+    click.option("--config", metavar="FILE", help="A streamfan.toml; $STREAMFAN_CONFIG unless given."),
+)
+_DELIVERY = (
+    click.option("--spill-dir", metavar="DIR", help="Keep what a sink was not given, as recordings in this folder."),
+    click.option("--metrics-file", metavar="PATH", help="Keep this file up to date with metrics, as Prometheus text."),
+    click.option(
+        "--on-sink-failure",
+        type=click.Choice(["continue", "abort"]),
+        help="Whether to go on when a required sink has failed (default continue).",
+    ),
+    click.option("-q", "--quiet/--no-quiet", default=None, help="Do not write the text to stdout."),
+    click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for everything."),
+    click.option(
+        "--summary", type=click.Choice(get_args(Summary)), help="What each sink was given, on stderr at the end."
+    ),
+)
+
+
+def sinks(command: F) -> F:
+    """Adds the options that say which sinks there are."""
+    return _with(_SINKS, command)
+
+
+def delivery(command: F) -> F:
+    """Adds the options of a command that publishes to sinks."""
+    return _with(_DELIVERY, command)
+
+
+def _with(options: Sequence[Callable[[F], F]], command: F) -> F:
+    # The last one that is added is the first one in --help.
+    return reduce(lambda done, option: option(done), reversed(options), command)
