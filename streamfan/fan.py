@@ -48,8 +48,6 @@ log = logging.getLogger("streamfan.fan")
 _CLOSING_SHARE = 0.2
 _LONGEST_CLOSING = 1.0
 _OBSERVERS_TIMEOUT = 30.0
-# What they have at least, for one of them may keep what a sink that took all the time was not given.
-_OBSERVERS_LEAST = 0.5
 _SIGNAL_DEADLINE = 10.0
 
 
@@ -264,12 +262,15 @@ class Fan:
         """Whether `cancel` was called: who has more streams to come, as a recording has, begins none of them."""
         return self._cancelled
 
-    def observe(self, observer: Observer) -> None:
-        """Call `observer(stream, report)` for each stream when it is finished everywhere, on a thread for observers.
+    def observe(self, observer: Observer, *, patience: float = 0.5) -> None:
+        """Call `observer(stream, report)` for each stream when it is finished everywhere, on a thread of its own.
 
         Also for those that lanes are still at when the fan is closed: they are given up then.
+
+        Args:
+            patience: Seconds that it has at the end in any case, also where a sink has taken all the time.
         """
-        self._observers.add(observer)
+        self._observers.add(observer, patience)
 
     @property
     def report(self) -> Report:
@@ -348,7 +349,7 @@ class Fan:
                 self._dispatcher.remove(lane)
         self._dispatcher.stop()
         self._accounts.close()
-        self._observers.close(min(_OBSERVERS_TIMEOUT, max(_OBSERVERS_LEAST, self._deadline - monotonic())))
+        self._observers.close(min(_OBSERVERS_TIMEOUT, self._deadline - monotonic()))
         lifetime.forget(self)
 
     def disown(self) -> None:

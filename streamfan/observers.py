@@ -1,4 +1,4 @@
-"""Tells observers of finished streams, on a thread of their own: one that blocks or raises disturbs nobody else."""
+"""Tells observers of finished streams, each on a thread of its own: one that blocks or raises disturbs nobody else."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from queue import SimpleQueue
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from streamfan.forks import leave_child
@@ -26,40 +27,67 @@ class Observers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._observers: list[Observer] = []
-        self._process = os.getpid()
-        self._finished: SimpleQueue[tuple[Stream, StreamReport] | None] = SimpleQueue()
-        # daemon: an observer that hangs must not keep the interpreter alive.
-        self._thread = threading.Thread(target=self._run, name="streamfan-observers", daemon=True)
+        self._observers: tuple[_Observing, ...] = ()
 
-    def add(self, observer: Observer) -> None:
-        """Tell `observer` of every stream that finishes from now on."""
+    def add(self, observer: Observer, patience: float) -> None:
+        """Tell `observer` of every stream that finishes from now on.
+
+        Args:
+            patience: Seconds that it has at the end, if nobody else leaves it any.
+        """
         with self._lock:
-            self._observers.append(observer)
-            if self._thread.ident is None:
-                self._thread.start()
+            self._observers = (*self._observers, _Observing(observer, patience))
 
     def tell(self, stream: Stream, report: StreamReport) -> None:
         """Say that `stream` is finished; returns at once."""
-        if self._observers:
-            self._finished.put((stream, report))
+        for observing in self._observers:
+            observing.tell(stream, report)
 
     def close(self, timeout: float) -> None:
-        """Wait until everything was told, `timeout` seconds at most."""
-        if self._thread.ident is not None and self._thread is not threading.current_thread():
-            self._finished.put(None)
-            self._thread.join(timeout)
+        """Wait until everything was told, `timeout` seconds or an observer's patience at most; say what was not."""
+        began = monotonic()
+        for observing in self._observers:
+            observing.finish()
+        for observing in self._observers:
+            observing.join(began + max(timeout, observing.patience) - monotonic())
+
+
+class _Observing:
+    """One observer, and what it has not been told yet."""
+
+    def __init__(self, observer: Observer, patience: float) -> None:
+        self.patience = patience
+        self._observer = observer
+        self._process = os.getpid()
+        self._finished: SimpleQueue[tuple[Stream, StreamReport] | None] = SimpleQueue()
+        # daemon: an observer that hangs must not keep the interpreter alive.
+        self._thread = threading.Thread(target=self._run, name="streamfan-observer", daemon=True)
+        self._thread.start()
+
+    def tell(self, stream: Stream, report: StreamReport) -> None:
+        self._finished.put((stream, report))
+
+    def finish(self) -> None:
+        self._finished.put(None)
+
+    def join(self, timeout: float) -> None:
+        if self._thread is threading.current_thread():
+            return
+        self._thread.join(max(0.0, timeout))
+        # The one that it is at, and those that wait; the last of them is no stream.
+        untold = self._finished.qsize()
+        if self._thread.is_alive() and untold:
+            log.error("%r was not done in time with %s streams that have finished", self._observer, f"{untold:,}")
 
     def _run(self) -> None:
         while (told := self._finished.get()) is not None:
-            for observer in self._observers:
-                self._call(observer, *told)
+            self._call(*told)
 
-    def _call(self, observer: Observer, stream: Stream, report: StreamReport) -> None:
+    def _call(self, stream: Stream, report: StreamReport) -> None:
         try:
-            observer(stream, report)
+            self._observer(stream, report)
         except BaseException as error:  # foreign code: even one that raises SystemExit disturbs nobody else
             leave_child(self._process, error)
-            log.exception("an observer of finished streams failed: %r", observer)
+            log.exception("an observer of finished streams failed: %r", self._observer)
         else:
             leave_child(self._process)

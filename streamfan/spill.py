@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamfan.spill")
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 
 
 def _lacks_some(delivery: DeliveryReport) -> bool:
@@ -29,10 +29,11 @@ def _lacks_some(delivery: DeliveryReport) -> bool:
 class Spill:
     """Keeps each stream that some sink was not given completely, whole; to be used as `fan.observe(spill)`.
 
-    Whole, for then any sink can be given it: those that know what they hold go on from there.
+    Whole, for then any sink can be given it: those that know what they hold go on from there. A recording has its name
+    when all of it is written. It outlives this program, however that ends, but not a machine that fails just then.
 
     Args:
-        folder: Where recordings go, one file for each stream; made if need be.
+        folder: Where recordings go, one file for each stream; made with the first of them if need be.
 
     Attributes:
         kept: The recordings, by the id and attempt of their streams.
@@ -44,12 +45,14 @@ class Spill:
     def __init__(self, folder: str | Path) -> None:
         self.kept: dict[tuple[str, int], Path] = {}
         self._folder = Path(folder)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"the folder {str(folder)!r} cannot be made: {error.strerror}") from None
-        if not os.access(self._folder, os.W_OK | os.X_OK):
-            raise UsageError(f"the folder {str(folder)!r} cannot be written to")
+        there = next(path for path in (self._folder, *self._folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise UsageError(f"the folder {str(folder)!r} cannot be made: {str(there)!r} is no folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UsageError(f"the folder {str(there)!r} cannot be written to")
+
+    def __repr__(self) -> str:
+        return f"<Spill {str(self._folder)!r}>"
 
     def __call__(self, stream: Stream, report: StreamReport) -> None:
         """Keep `stream` if a sink lacks some of it."""
@@ -73,30 +76,25 @@ class Spill:
 
     def _keep(self, stream: Stream) -> Path:
         """Have the recording in the folder; returns where."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         suffixes = chain([""], (f"-{number}" for number in count(2)))
         paths = (self._folder / f"{stream.id}-{stream.attempt}{suffix}.jsonl" for suffix in suffixes)
-        return next(path for path in paths if self._takes(path, stream))
-
-    def _takes(self, path: Path, stream: Stream) -> bool:
-        """Write the recording; False if another one is there."""
-        try:
+        # What is sent again may fail again, but another try may have got further.
+        path = next(path for path in paths if not path.exists() or _holds(path, stream))
+        if not path.exists():
             self._write(path, stream)
-        except FileExistsError:
-            # What is sent again may fail again, but another try may have got further.
-            return _holds(path, stream)
-        return True
+        return path
 
     def _write(self, path: Path, stream: Stream) -> None:
-        # Private, as other files with generated text are.
-        descriptor = os.open(path, _FLAGS, 0o600)
+        # Half a recording would be taken for a whole one.
+        part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+            # Private, as other files with generated text are.
+            with open(os.open(part, _FLAGS, 0o600), "wb") as file:  # noqa: PTH123 - a descriptor
                 file.writelines(record(stream))
-                file.flush()
-                os.fsync(file.fileno())
+            part.rename(path)
         except BaseException:
-            # Half a recording would be taken for a whole one.
-            path.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
 
 

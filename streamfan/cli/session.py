@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 # From a signal to the end, and what of it the source has; the rest is for sinks to deliver what there is.
 _SIGNAL_DEADLINE = 10.0
 _SOURCE_SHARE = 0.5
+# What is not delivered is kept for as long as that takes, within reason.
+_KEEPING = 20.0
 # How long after a signal the end waits for who reads stderr.
 _LAST_WORDS = 1.0
 _REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
@@ -119,7 +121,7 @@ class Session:
         for observer in plugins().observers():
             self._fan.observe(observer)
         if self._config.spill is not None:
-            self._fan.observe(self._config.spill)
+            self._fan.observe(self._config.spill, patience=_KEEPING)
 
     def _work(self) -> None:
         try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamfan.events import End, decode
-from tests.support.command import TRACEBACK, read_until
+from tests.support.command import TIMEOUT, TRACEBACK, read_until
 from tests.support.distributions import Site
 from tests.support.sinks import wait_until
 
@@ -207,6 +207,31 @@ def test_hung_sink_that_is_not_required_is_a_warning(shell: Shell) -> None:
 
     assert (done.code, end_of(shell).complete) == (0, True)
     assert done.stderr.splitlines()[-1].startswith("Warning: sink 'hung': write() has not returned after ")
+
+
+def test_streams_of_a_sink_that_hangs_are_all_kept_when_a_signal_ends_the_run(shell: Shell) -> None:
+    shell.install_ill_sinks()
+    shell.install_source(
+        "many",
+        """
+        def run(self, fan, request):
+            for number in range(2000):
+                with fan.open(f"s{number}") as stream:
+                    stream.write("text")
+            print("all written", file=sys.stderr, flush=True)
+            with fan.open("last") as stream:
+                wait_for_cancel(stream)
+        """,
+    )
+    with shell.start("run", "--source", "many", "-q", "-s", "hung", "--spill-dir", "spilled") as process:
+        read_until(process.stderr, b"all written")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=TIMEOUT)
+
+    kept = list((shell.folder / "spilled").iterdir())
+    assert process.returncode == 143
+    assert len(kept) == 2001
+    assert all(b'"type":"end"' in path.read_bytes() for path in kept)
 
 
 def test_text_that_is_kept_is_told_of_after_what_is_missing(shell: Shell) -> None:

@@ -18,9 +18,12 @@ from streamfan.spill import Spill
 from tests.support.sinks import FailingSink, MemorySink, always
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from streamfan.events import Chunk
+    from streamfan.report import StreamReport
+    from streamfan.stream import Stream
 
 
 def replayed(path: Path) -> tuple[str, list[tuple[int, ...]]]:
@@ -106,13 +109,54 @@ def test_folder_that_cannot_be_made_is_refused_at_once(tmp_path: Path) -> None:
         Spill(tmp_path / "file" / "folder")
 
 
+def test_folder_is_made_with_the_first_recording(tmp_path: Path) -> None:
+    Spill(tmp_path / "a" / "b")
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_half_a_recording_that_a_killed_program_has_left_is_no_recording(tmp_path: Path) -> None:
+    (tmp_path / "s-7.123.part").write_text('{"type":"start"')
+    spill = Spill(tmp_path)
+    with Fan(FailingSink(always("write", ValueError("refused")))) as fan:
+        fan.observe(spill)
+        with fan.open("s", attempt=7) as stream:
+            stream.write("text")
+
+    assert replayed(tmp_path / "s-7.jsonl")[0] == "text"
+
+
+def test_observer_that_does_not_return_keeps_no_recording_from_being_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    released = threading.Event()
+
+    def hung(stream: Stream, report: StreamReport) -> None:
+        released.wait()
+
+    spill = Spill(tmp_path)
+    with Fan(FailingSink(always("write", ValueError("refused"))), close_timeout=0.2) as fan:
+        fan.observe(hung)
+        fan.observe(spill)
+        for id in ("a", "b", "c"):
+            with fan.open(id) as stream:
+                stream.write("text")
+    released.set()
+
+    assert [id for id, _ in spill.kept] == ["a", "b", "c"]
+    (told,) = [record.getMessage() for record in caplog.records if record.name == "streamfan.observers"]
+    assert "hung" in told
+    assert "not done in time with 3 streams" in told
+
+
 def test_recording_that_cannot_be_written_is_told_and_leaves_nothing_half(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(descriptor: int) -> None:
+    def full(stream: Stream) -> Iterator[bytes]:
+        yield b"half of it"
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("streamfan.spill.os.fsync", full)
+    monkeypatch.setattr("streamfan.spill.record", full)
     spill = Spill(tmp_path)
     with Fan(FailingSink(always("write", ValueError("refused")))) as fan:
         fan.observe(spill)
