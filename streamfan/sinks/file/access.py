@@ -9,15 +9,13 @@ import errno
 import fcntl
 import os
 import stat
+from contextlib import suppress
+from pathlib import Path
 from shlex import quote
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent, Retryable, SinkError
 from streamfan.sinks.file.claims import claimed
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Room on the disk and free descriptors come back; nothing else gets better by waiting.
 _PASSING = frozenset({errno.EAGAIN, errno.EINTR, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE})
@@ -27,10 +25,20 @@ _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.02
 
 
+def shown(path: Path) -> str:
+    """`path` as a message names it: from the working directory on, if it is in there."""
+    with suppress(FileNotFoundError):
+        here = Path.cwd()
+        # The root has no name; a path without its first slash would lead elsewhere in any other directory.
+        if here.name and path.is_relative_to(here):
+            return str(path.relative_to(here))
+    return str(path)
+
+
 def refusal(path: Path, what: str, code: int) -> SinkError:
     """The error for a sink to raise when `path` `what` ("cannot be opened"), for the reason `code` (an `errno`)."""
     kind = Retryable if code in _PASSING else Permanent
-    return kind(f"{str(path)!r} {what}: {os.strerror(code)}")
+    return kind(f"{shown(path)!r} {what}: {os.strerror(code)}")
 
 
 def directory_of(path: Path) -> Path:
@@ -48,14 +56,15 @@ def check_directory(directory: Path, path: Path) -> None:
         mode = directory.stat().st_mode
     except FileNotFoundError:
         raise Permanent(
-            f"{str(path)!r} cannot be opened: no directory {str(directory)!r}\nTry: mkdir -p {quote(str(directory))}"
+            f"{shown(path)!r} cannot be opened: no directory {shown(directory)!r}\n"
+            f"Try: mkdir -p {quote(shown(directory))}"
         ) from None
     except OSError as error:
         raise refusal(path, "cannot be opened", error.errno or errno.EIO) from error
     if not stat.S_ISDIR(mode):
         raise refusal(path, "cannot be opened", errno.ENOTDIR)
     if not _allowed(directory, os.W_OK | os.X_OK):
-        raise Permanent(f"{str(path)!r} cannot be opened: directory {str(directory)!r} cannot be written to")
+        raise Permanent(f"{shown(path)!r} cannot be opened: directory {shown(directory)!r} cannot be written to")
 
 
 def check_file(path: Path, *, shared: bool, reads: bool) -> None:
@@ -128,7 +137,7 @@ def _allowed(path: Path, mode: int) -> bool:
 def taken(path: Path) -> Permanent:
     """The error for a sink to raise when another program writes to what only one may."""
     return Permanent(
-        f"{str(path)!r} is being written by another program\n"
+        f"{shown(path)!r} is being written by another program\n"
         "Try: a path of its own, {stream} in the path, or the option format=jsonl in both"
     )
 
@@ -141,7 +150,7 @@ def _open_and_close(path: Path, *, shared: bool, reads: bool) -> None:
         if not claimed((status.st_dev, status.st_ino)):
             lock(descriptor)
     except BlockingIOError:
-        raise Retryable(f"{str(path)!r} is locked by another program") if shared else taken(path) from None
+        raise Retryable(f"{shown(path)!r} is locked by another program") if shared else taken(path) from None
     finally:
         # Closing gives the lock back.
         os.close(descriptor)

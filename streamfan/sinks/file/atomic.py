@@ -49,7 +49,7 @@ class AtomicFile(AppendFile):
                 self._keep_permissions()
                 self.location.rename(self._final.path.name)
             except OSError as error:
-                what = f"cannot become {str(self._final.path)!r}"
+                what = f"cannot become {self._final}"
                 raise refusal(self.location.path, what, error.errno or errno.EIO) from error
             self._published = True
         try:

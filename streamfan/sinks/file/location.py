@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent
-from streamfan.sinks.file.access import check_directory, directory_of, refusal
+from streamfan.sinks.file.access import check_directory, directory_of, refusal, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Location:
     base: Path | None = None
 
     def __str__(self) -> str:
-        return repr(str(self.path))
+        return repr(shown(self.path))
 
     def named(self, name: str) -> Location:
         """The location in the same directory with another name."""
@@ -117,7 +117,7 @@ class Location:
             check_directory(directory_of(self.path), self.path)
         link = self._link()
         if error.errno in {errno.ELOOP, errno.ENOTDIR} and link is not None:
-            return Permanent(f"{str(link)!r} is a symbolic link, which is not followed here")
+            return Permanent(f"{shown(link)!r} is a symbolic link, which is not followed here")
         if error.errno == errno.ENXIO and self.base is not None:
             return Permanent(f"{self} is no file but a pipe, a socket or a device, which is not written to here")
         return refusal(self.path, "cannot be opened", error.errno or errno.EIO)

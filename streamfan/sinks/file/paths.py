@@ -38,10 +38,12 @@ class PathTemplate:
     Attributes:
         source: The template as it was written.
         parts: Literal text, each with the name of the field that follows it, or with "".
+        directory: What a relative path begins at, whatever the program makes its working directory later.
     """
 
     source: str
     parts: tuple[tuple[str, str], ...]
+    directory: Path
 
     @classmethod
     def parse(cls, source: str) -> PathTemplate:
@@ -60,7 +62,7 @@ class PathTemplate:
             raise SpecError(
                 f"path {source!r} has a brace without its partner\nTry: '{{{{' or '}}}}' for the brace itself"
             ) from None
-        template = cls(source, tuple(parsed))
+        template = cls(source, tuple(parsed), _directory(source))
         if ".." in "".join(literal for literal, _ in template._after_first_field()).split("/"):
             raise SpecError(f"path {source!r} leaves the directory that its fields are in: '..' comes after one")
         try:
@@ -74,7 +76,7 @@ class PathTemplate:
         """The path that every stream has; None if it depends on the stream."""
         if any(field for _, field in self.parts):
             return None
-        return Path("".join(literal for literal, _ in self.parts)).expanduser()
+        return self._absolute("".join(literal for literal, _ in self.parts))
 
     @property
     def per_stream(self) -> bool:
@@ -85,16 +87,29 @@ class PathTemplate:
     def base(self) -> Path:
         """The directory that all paths are in: what stands before the first field."""
         fixed = self.parts[: len(self.parts) - len(self._after_first_field())]
-        return Path("".join(literal for literal, _ in fixed) + "_").expanduser().parent
+        return self._absolute("".join(literal for literal, _ in fixed) + "_").parent
 
     def path(self, stream: StreamInfo) -> Path:
         """The path for `stream`."""
         text = "".join(literal + (_safe(_FIELDS[field](stream)) if field else "") for literal, field in self.parts)
-        return Path(text).expanduser()
+        return self._absolute(text)
+
+    def _absolute(self, path: str) -> Path:
+        return self.directory / Path(path).expanduser()
 
     def _after_first_field(self) -> tuple[tuple[str, str], ...]:
         first = next((index for index, (_, field) in enumerate(self.parts) if field), len(self.parts))
         return self.parts[first + 1 :]
+
+
+def _directory(source: str) -> Path:
+    """The working directory; an absolute path needs none."""
+    if source.startswith(("/", "~")):
+        return Path("/")
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise SpecError(f"path {source!r} leads nowhere: the working directory was removed") from None
 
 
 def _part(source: str, literal: str, field: str | None, spec: str | None, conversion: str | None) -> tuple[str, str]:

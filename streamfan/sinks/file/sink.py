@@ -16,7 +16,7 @@ from streamfan.events import now
 from streamfan.hookspecs import hookimpl
 from streamfan.options import LaneOptions
 from streamfan.sink import Delivery, Sink
-from streamfan.sinks.file.access import check_directory, check_file
+from streamfan.sinks.file.access import check_directory, check_file, shown
 from streamfan.sinks.file.append import AppendFile
 from streamfan.sinks.file.atomic import AtomicFile, check_replaceable, part_of
 from streamfan.sinks.file.compress import Compressor
@@ -194,12 +194,12 @@ class FileSink(Sink):
             return
         if any(place.path == path for place in self._places.values()):
             raise Permanent(
-                f"{str(path)!r} is being written by another stream\n"
+                f"{shown(path)!r} is being written by another stream\n"
                 "Try: {stream} in the path, the option format=jsonl, or the lane option sequential=true"
             )
         if self._atomic and self._owners.setdefault(path, id) != id:
             raise Permanent(
-                f"{str(path)!r} has another stream, which this one would replace\n"
+                f"{shown(path)!r} has another stream, which this one would replace\n"
                 "Try: {stream} in the path, or another mode than atomic"
             )
 
