@@ -639,14 +639,85 @@ class Explaining(Shelf):
         super().close(stream, end)
 
 
+class Lonely(Sieve):
+    """Says goodbye to its last stream, and takes it that there was one."""
+
+    name = "lonely"
+    breaks = "test_failure_at_a_method_is_survived"
+    heartbeat = 60.0
+
+    def __init__(self, target: str | None = None, options: SinkOptions | None = None) -> None:
+        super().__init__(target, options)
+        self._streams: list[StreamInfo] | None = None
+
+    def connect(self) -> None:
+        self._streams = []
+
+    def open(self, stream: StreamInfo) -> int | None:
+        assert self._streams is not None
+        self._streams.append(stream)
+        return super().open(stream)
+
+    def disconnect(self) -> None:
+        if self._streams is not None:
+            self._streams.pop()
+
+
+class Beaten(Shelf):
+    """Knows which streams were seen alive."""
+
+    heartbeat = 60.0
+
+    def __init__(self, target: str | None = None, options: SinkOptions | None = None) -> None:
+        super().__init__(target, options)
+        self._alive: set[tuple[str, int]] = set()
+
+    def beat(self, stream: StreamInfo) -> None:
+        self._alive.add(_key(stream))
+
+    def close(self, stream: StreamInfo, end: End) -> None:
+        if not end.complete and _key(stream) in self._alive:
+            self.mourn(stream)
+        super().close(stream, end)
+
+    def mourn(self, stream: StreamInfo) -> None:
+        """A stream that was seen alive has been given up."""
+        raise NotImplementedError
+
+
+class Disbelieving(Beaten):
+    """Does not let go of what was alive a moment ago."""
+
+    name = "disbelieving"
+    breaks = "test_failure_at_a_method_is_survived"
+
+    def mourn(self, stream: StreamInfo) -> None:
+        raise ValueError(f"stream {stream.id!r} is alive")
+
+
+class Lamenting(Beaten):
+    """Adds a word about what was alive a moment ago."""
+
+    name = "lamenting"
+    breaks = "test_call_that_blocked_leaves_a_valid_prefix"
+
+    def mourn(self, stream: StreamInfo) -> None:
+        held = sum(len(event.text) for event in self.there.of(stream) if isinstance(event, Text))
+        self.there.put(_text(stream, held, "(alas)"))
+
+
 class Ticking(Shelf):
-    """Shows in the text that it lives."""
+    """Shows in the text that it lives, with every third beat."""
 
     name = "ticking"
     breaks = "test_beat_changes_no_text"
     heartbeat = 60.0
+    _beats = 0
 
     def beat(self, stream: StreamInfo) -> None:
+        self._beats += 1
+        if self._beats % 3:
+            return
         held = sum(len(event.text) for event in self.there.of(stream) if isinstance(event, Text))
         self.there.put(_text(stream, held, "."))
 
@@ -676,6 +747,24 @@ class Haunting(Shelf):
         super().close(stream, end)
         if not end.complete:
             threading.Thread(target=threading.Event().wait, name="ghost", daemon=True).start()
+
+
+class Polite(Shelf):
+    """Says goodbye to its destination before it stops its thread, and counts on an answer."""
+
+    name = "polite"
+    breaks = "test_disconnect_releases_everything_after_errors"
+    _leaving: threading.Event | None = None
+
+    def connect(self) -> None:
+        if self._leaving is None:
+            self._leaving = threading.Event()
+            threading.Thread(target=self._leaving.wait, name="courtesy", daemon=True).start()
+
+    def disconnect(self) -> None:
+        if self._leaving is not None:
+            self.there.put(Gap(stream="goodbye", attempt=1, offset=0, end=1))
+            self._leaving.set()
 
 
 # The class and its distribution
@@ -743,6 +832,7 @@ BROKEN: tuple[type[Shelf], ...] = (
     Buffering,
     Continuing,
     Counting,
+    Disbelieving,
     Dropping,
     Eager,
     Emphatic,
@@ -752,13 +842,16 @@ BROKEN: tuple[type[Shelf], ...] = (
     Heavy,
     Hidden,
     Indiscreet,
+    Lamenting,
     Leaking,
+    Lonely,
     Miscounting,
     Narrow,
     Oblivious,
     Once,
     Optimistic,
     Overtaking,
+    Polite,
     Possessive,
     Presuming,
     Renumbering,
