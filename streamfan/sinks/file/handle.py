@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -78,15 +79,11 @@ class Handle:
 
     @classmethod
     def _opened(cls, location: Location, permissions: int, *, reads: bool) -> Handle:
-        before = location.status
-        # A named pipe opened for both would never say that its reader is gone.
-        both = reads and (before is None or stat.S_ISREG(before.st_mode))
         try:
-            descriptor = location.open(_FLAGS | (os.O_RDWR if both else os.O_WRONLY), permissions)
+            descriptor, created = _open(location, permissions, reads=reads)
         except OSError as error:
             raise location.failure(error) from error
         status = os.fstat(descriptor)
-        created = before is None
         if created and stat.S_IMODE(status.st_mode) != permissions:
             _permit(location, descriptor, permissions)
         file = (status.st_dev, status.st_ino)
@@ -108,6 +105,20 @@ class Handle:
             release(self.file, self.descriptor)
             os.close(self.descriptor)
             raise taken(self.location.path) from None
+
+
+def _open(location: Location, permissions: int, *, reads: bool) -> tuple[int, bool]:
+    """Open what is at `location`; and whether that has created it."""
+    mode = os.O_RDWR if reads else os.O_WRONLY
+    # Not looked for first: another program may make it in between, and then its permissions are not ours to change.
+    with suppress(FileExistsError):
+        return location.open(_FLAGS | mode | os.O_EXCL, permissions), True
+    status = location.status
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        # A named pipe opened for both would never say that its reader is gone.
+        mode = os.O_WRONLY
+    # Where nothing is to be seen, it is a link to nowhere, whose target this creates.
+    return location.open(_FLAGS | mode, permissions), status is None
 
 
 def _permit(location: Location, descriptor: int, permissions: int) -> None:

@@ -13,6 +13,7 @@ from streamfan.options import LaneOptions
 from streamfan.sink import Delivery
 from streamfan.sinks import file
 from streamfan.sinks.file import FileOptions, FileSink
+from streamfan.sinks.file.location import Location
 from tests.support.deliveries import chunks, deliver, ending
 from tests.support.files import JSONL, connected, events_of, mode_of, names, text_of, written
 from tests.support.limits import free_descriptors, unprivileged
@@ -196,6 +197,24 @@ def test_directory_that_has_vanished_since_the_start_is_named() -> None:
 
     with pytest.raises(Permanent, match=r"no directory 'out'\nTry: mkdir -p"):
         sink.open(info())
+
+
+@pytest.mark.parametrize("target", ["a.txt", "{stream}.txt"])
+def test_file_that_another_program_makes_meanwhile_keeps_its_permissions(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink, path, open_it = connected(target), Path(target.format(stream="s1")), Location.open
+
+    def beaten(location: Location, *arguments: int) -> int:
+        path.touch()
+        path.chmod(0o644)
+        return open_it(location, *arguments)
+
+    monkeypatch.setattr(Location, "open", beaten)
+    deliver(sink, "text", stream=info("s1"))
+
+    assert mode_of(path) == 0o644
+    assert text_of(path) == "text"
 
 
 # Text
