@@ -33,13 +33,10 @@ class Call:
 class RecordingSink(Sink):
     """Keeps every call that is made to it, in order; any thread may look.
 
-        sink = RecordingSink()
-        with Fan(sink) as fan:
-            my_program(fan)
-        assert sink.text() == "Once upon a time"
-
-    Attributes:
-        calls: The calls so far.
+    sink = RecordingSink()
+    with Fan(sink) as fan:
+        my_program(fan)
+    assert sink.text() == "Once upon a time"
     """
 
     name = "recording"
@@ -47,8 +44,13 @@ class RecordingSink(Sink):
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: tuple[Call, ...] = ()
+        self._calls: list[Call] = []
         self._news = threading.Condition()
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The calls so far."""
+        return tuple(self._calls)
 
     @property
     def methods(self) -> list[str]:
@@ -108,5 +110,5 @@ class RecordingSink(Sink):
 
     def _keep(self, call: Call) -> None:
         with self._news:
-            self.calls = (*self.calls, call)
+            self._calls.append(call)
             self._news.notify_all()

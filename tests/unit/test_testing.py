@@ -46,6 +46,16 @@ def test_call_that_does_not_come_is_told_with_those_that_came() -> None:
         sink.wait_for("write", 2, timeout=0.0)
 
 
+@pytest.mark.timeout(60)
+def test_long_recording_costs_no_more_per_call_than_a_short_one() -> None:
+    # Were the calls before it copied with each, this would take many minutes.
+    sink = RecordingSink()
+    for _ in range(200_000):
+        sink.connect()
+
+    assert len(sink.calls) == 200_000
+
+
 # ScriptedSource
 
 
