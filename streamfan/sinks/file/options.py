@@ -40,9 +40,10 @@ class FileOptions(SinkOptions):
     format: Literal["text", "jsonl"] = Field(default="text", description="The text, or its events, one per line.")
     mode: Mode | None = Field(
         default=None,
-        description="What becomes of what the file holds: overwrite or append to it; or, atomic, replace it at the end "
-        "and only by what is whole (until then that is PATH.part); or resume it: what is there is compared and not "
-        "written again, and the rest appended. Unless given, text overwrites and jsonl appends.",
+        description="What becomes of what the file holds: overwrite or append to it; or, atomic, replace it at the "
+        "end by all that was generated, also where that was cancelled or failed (until then that is PATH.part); or "
+        "resume it: what is there is compared and not written again, and the rest appended. Unless given, text "
+        "overwrites and jsonl appends.",
     )
     token_ids: bool = Field(default=True, description="Put token ids into the events of format jsonl.")
     permissions: Annotated[str, BeforeValidator(_octal)] = Field(

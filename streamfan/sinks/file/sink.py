@@ -67,9 +67,12 @@ class FileSink(Sink):
     from its beginning: exactly once holds within a run; across runs it does with mode resume, and with events.
 
     With mode atomic a file has one stream, and its name at the end, when all of it is on the disk; what was not given
-    whole stays in `PATH.part` until the next run, and the log says so. Mode resume takes a text from its beginning
-    again: what the file has is compared, and the rest appended. Of events it takes the same attempt at a stream again,
-    as a replay sends it, and writes what the file does not have; half an event at its end is removed.
+    whole stays in `PATH.part` until the next run, and the log says so. Whole is what this sink was given everything of:
+    that includes all that a generation had made when it failed or was cancelled.
+
+    Mode resume takes a text from its beginning again: what the file has is compared, and the rest appended. Of events
+    it takes the same attempt at a stream again, as a replay sends it, and writes what the file does not have; half an
+    event at its end is removed.
 
     Files of events can be rotated: renamed between two events, by whoever writes next, so that a new one begins. A
     stream may then begin in one file and end in another; in the order of their names they hold every event once.

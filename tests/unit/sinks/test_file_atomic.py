@@ -6,7 +6,7 @@ import os
 import stat
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,9 @@ from tests.support.deliveries import chunks, deliver, ending
 from tests.support.files import connected, events_of, mode_of, names, text_of, written
 from tests.support.limits import largest_file
 from tests.support.streams import info
+
+if TYPE_CHECKING:
+    from streamfan.events import FinishReason
 
 pytestmark = pytest.mark.usefixtures("directory")
 
@@ -68,6 +71,21 @@ def test_text_that_is_not_whole_stays_apart_and_the_log_says_where(caplog: pytes
     assert caplog.messages == [
         "'a.txt' was not written, for the text is not whole: what there is stays in 'a.txt.part'"
     ]
+
+
+@pytest.mark.parametrize("finish_reason", ["cancelled", "error"])
+def test_all_that_a_generation_made_before_it_was_cut_short_appears(finish_reason: FinishReason) -> None:
+    Path("a.txt").write_text("old")
+    stream = info()
+    sink = connected("a.txt", ATOMIC)
+    sink.open(stream)
+    for chunk in chunks(stream, "half a sen"):
+        sink.write(chunk)
+
+    sink.close(stream, replace(ending(stream, "half a sen"), finish_reason=finish_reason))
+
+    assert names() == ["a.txt"]
+    assert text_of("a.txt") == "half a sen"
 
 
 def test_stream_that_was_never_closed_does_not_appear(caplog: pytest.LogCaptureFixture) -> None:
