@@ -4,6 +4,7 @@ import errno
 import gzip
 import logging
 import os
+import stat
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -374,3 +375,22 @@ def test_link_in_the_place_of_a_compressed_file_is_not_followed(directory: Path)
     compressor.stop(10.0)
 
     assert (precious.read_text(), text_of("a-1.jsonl")) == ("precious", "an event\n")
+
+
+def test_disk_has_the_compressed_file_and_its_name_before_the_other_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    really_sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        really_sync(descriptor)
+        what = "directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        steps.append(f"{what} with {', '.join(names())}")
+
+    monkeypatch.setattr("os.fsync", fsync)
+    Path("a-1.jsonl").write_text("an event\n")
+    compressor = Compressor()
+    compressor.put(Location(Path("a-1.jsonl")))
+    compressor.stop(10.0)
+
+    assert steps == ["file with a-1.jsonl, a-1.jsonl.gz.part", "directory with a-1.jsonl, a-1.jsonl.gz"]
+    assert names() == ["a-1.jsonl.gz"]
