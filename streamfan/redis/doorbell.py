@@ -159,9 +159,11 @@ class Doorbell(Line):
 def _poll(connection: Any) -> select.poll | None:
     """What asks a socket whether something has come, at a tenth of the price that redis-py asks.
 
-    None where a socket that has something may have nothing for us, as TLS does, and where redis-py reads otherwise.
+    None where a socket that has something may have nothing for us, as TLS does, and where redis-py reads otherwise, as
+    it does with hiredis.
     """
-    if isinstance(connection._sock, ssl.SSLSocket) or not hasattr(connection._parser, "_buffer"):
+    buffer = getattr(connection._parser, "_buffer", None)
+    if isinstance(connection._sock, ssl.SSLSocket) or not hasattr(buffer, "unread_bytes"):
         return None
     poll = select.poll()
     poll.register(connection._sock, select.POLLIN)

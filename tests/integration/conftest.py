@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import inspect
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from redis import connection as redis_connection
+from redis._parsers import _HiredisParser, _RESP2Parser
 
+from streamfan.subscriber import hubs
 from tests.support.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -30,3 +34,20 @@ def server(running_server: RedisServer) -> RedisServer:
     """A Redis that is empty; the same one for all tests."""
     running_server.client.flushall()
     return running_server
+
+
+@pytest.fixture(params=["redis-py's", "hiredis"])
+def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are read by either of the two parsers that redis-py has.
+
+    For tests of what depends on how a parser keeps what it has not given yet, and a few more. All others read with
+    hiredis, as programs do where it is installed.
+    """
+    hiredis = request.param == "hiredis"
+    chosen = _HiredisParser if hiredis else _RESP2Parser
+    init = inspect.unwrap(redis_connection.AbstractConnection.__init__)
+    defaults = [chosen if each is redis_connection.DefaultParser else each for each in init.__defaults__ or ()]
+    monkeypatch.setattr(init, "__defaults__", tuple(defaults))
+    monkeypatch.setattr(redis_connection, "HIREDIS_AVAILABLE", hiredis)
+    # One that has not ended yet reads as the last test did.
+    hubs._forget()

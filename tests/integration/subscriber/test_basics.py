@@ -14,6 +14,8 @@ from tests.support.producer import Background, wait_for_listeners
 if TYPE_CHECKING:
     from tests.support.producer import Produce
 
+pytestmark = pytest.mark.usefixtures("parser")
+
 
 def test_who_joins_before_a_stream_reads_all_of_it(anywhere: str, produce: Produce) -> None:
     reading = Background(lambda: "".join(subscribe(anywhere, "s", wait=20)))
