@@ -61,7 +61,8 @@ def subscribe(
 
     Args:
         url: The Redis, "redis://...", "rediss://..." or "unix://...".
-        stream: The stream's id. None: every stream that begins from now on, one after the other.
+        stream: The stream's id. None: every stream that begins from now on, one after the other. Then the call returns
+            when none that begins is missed any more, or when no server answers: what begins meanwhile may be.
         offset: UTF-8 bytes of the text to leave out: what was read before. Where it is 0 the text is compared with the
             producer's sha256 at the end.
         attempt: Which attempt that was; where there is a later one, `Restarted` says so. 0: read the newest, whichever
@@ -112,7 +113,10 @@ def asubscribe(
     prefix: str = "streamfan",
     token: str | None = None,
 ) -> AsyncSubscription[Any]:
-    """The same as `subscribe`, for `async for`; to be called where an event loop runs, or before."""
+    """The same as `subscribe`, for `async for`; to be called where an event loop runs, or before.
+
+    It returns at once. Without a stream's id, none that begins is missed from when `async with` is entered.
+    """
     wanted = _wanted(url, stream, offset, attempt, events, wait, prefix, token)
     return AsyncSubscription(wanted, stream, offset, attempt)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from concurrent.futures import Future
 from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,6 +60,10 @@ class Arrivals:
         give: Called with what has begun, or with the error after which nothing more comes.
         full: Whether whoever waits has more than enough to read; what begins meanwhile is given later, if the index
             has it still.
+
+    Attributes:
+        attended: Done when it is settled what has begun before, so that nothing is missed from then on; or when nobody
+            was there to settle it.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Arrivals:
     ) -> None:
         self._give = give
         self._full = full
+        self.attended: Future[None] = Future()
         self._listed = False
         self._old: dict[str, int] = {}
         self._given = Latest()
@@ -88,8 +94,15 @@ class Arrivals:
                 self.announce(arrival)
         names = {stream for stream, _ in found}
         self._old = {stream: attempt for stream, attempt in self._old.items() if stream in names}
+        self.settle()
+
+    def settle(self) -> None:
+        """There is nothing to wait for before whoever waits goes on."""
+        if not self.attended.done():
+            self.attended.set_result(None)
 
     def fail(self, error: BaseException) -> None:
         """No more is to be had."""
+        self.settle()
         # A copy: the same may be told to many, each in its own thread.
         self._give(copy(error))

@@ -71,6 +71,11 @@ class Newcomers:
         return 0 if self._current is None else self._current.offset
 
     @property
+    def attended(self) -> Future[None]:
+        """Done when nothing that begins is missed any more, or when no server was there."""
+        return self._arrivals.attended
+
+    @property
     def info(self) -> Start | None:
         """Its start event."""
         return None if self._current is None else self._current.info

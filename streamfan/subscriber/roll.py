@@ -72,6 +72,8 @@ class Roll:
         """The connection is lost."""
         self._asked = self._heard = False
         self._look_at = 0.0
+        for arrivals in self._waiting:
+            arrivals.settle()
 
     def acknowledged(self, channel: str) -> None:
         """From now on nothing of `channel` is missed."""

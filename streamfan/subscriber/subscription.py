@@ -30,6 +30,9 @@ class _Subscription(Generic[T]):
         self._reading: Reading | Newcomers = (
             Newcomers(wanted, news) if stream is None else Reading(wanted, stream, offset, attempt, news)
         )
+        if isinstance(self._reading, Newcomers):
+            # What begins before somebody iterates has begun since then too.
+            self._reading.begin()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.stream or 'of new streams'!r}: {self.offset:,} bytes read>"
@@ -77,6 +80,8 @@ class Subscription(_Subscription[T]):
     def __init__(self, wanted: Wanted, stream: str | None, offset: int, attempt: int) -> None:
         self._bell = Bell()
         super().__init__(wanted, stream, offset, attempt, self._bell.ring)
+        if isinstance(self._reading, Newcomers):
+            self._reading.attended.result()
 
     def __iter__(self) -> Self:
         return self
@@ -145,6 +150,9 @@ class AsyncSubscription(_Subscription[T]):
         self.close()
 
     async def __aenter__(self) -> Self:
+        if isinstance(self._reading, Newcomers):
+            # Shielded: whoever gives up does not decide for the thread that settles it.
+            await asyncio.shield(asyncio.wrap_future(self._reading.attended))
         return self
 
     async def __aexit__(

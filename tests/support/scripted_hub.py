@@ -44,6 +44,7 @@ class ScriptedHub:
 
     def attend(self, arrivals: Arrivals, patience: float) -> None:
         self.attending.append(arrivals)
+        arrivals.list(())
 
     def dismiss(self, arrivals: Arrivals) -> None:
         if arrivals in self.attending:

@@ -34,6 +34,30 @@ def test_what_has_begun_before_is_not_read(server: RedisServer, produce: Produce
     subscription.close()
 
 
+def test_a_stream_that_has_come_and_gone_before_anybody_iterates_is_read(server: RedisServer) -> None:
+    with subscribe(server.url) as subscription:
+        with Fan(server.url) as fan, fan.open("s") as stream:
+            stream.write("all of it")
+
+        assert next(subscription) == "all of it"
+
+
+async def test_nor_does_a_task_miss_it(server: RedisServer) -> None:
+    async with asubscribe(server.url) as subscription:
+        with Fan(server.url) as fan, fan.open("s") as stream:
+            stream.write("all of it")
+
+        assert await anext(subscription) == "all of it"
+
+
+def test_where_nobody_answers_subscribing_does_not_wait_for_streams() -> None:
+    with RedisServer() as server:
+        server.freeze()
+
+        # Otherwise this test ends with the hour.
+        subscribe(server.url, wait=3600).close()
+
+
 def test_many_texts_are_read_whole_one_after_the_other(server: RedisServer) -> None:
     names = [f"s{number:03}" for number in range(200)]
     reading = Background(lambda: _texts(subscribe(server.url, events=True), len(names)))

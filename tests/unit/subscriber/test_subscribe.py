@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ from streamfan import asubscribe, subscribe
 from streamfan.errors import MissingExtra
 from streamfan.redis.address import Address
 from streamfan.subscriber.recent import recent
+
+if TYPE_CHECKING:
+    from tests.support.scripted_hub import ScriptedHub
 
 
 def test_without_redis_py_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,4 +33,9 @@ def test_subscribing_alone_reads_nothing_and_starts_nothing() -> None:
         assert (subscription.info, subscription.outcome) == (None, None)
 
     assert repr(subscription) == "<Subscription 's': 5 bytes read>"
-    assert repr(subscribe("redis://nowhere")) == "<Subscription 'of new streams': 0 bytes read>"
+
+
+def test_subscribing_to_new_streams_waits_for_them_at_once(hub: ScriptedHub) -> None:
+    with subscribe("redis://nowhere") as subscription:
+        assert repr(subscription) == "<Subscription 'of new streams': 0 bytes read>"
+        assert len(hub.attending) == 1
