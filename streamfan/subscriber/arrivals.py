@@ -64,6 +64,7 @@ class Arrivals:
     Attributes:
         attended: Done when it is settled what has begun before, so that nothing is missed from then on; or when nobody
             was there to settle it.
+        listed: Whether it was settled.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Arrivals:
         self._give = give
         self._full = full
         self.attended: Future[None] = Future()
-        self._listed = False
+        self.listed = False
         self._old: dict[str, int] = {}
         self._given = Latest()
 
@@ -85,9 +86,9 @@ class Arrivals:
     def list(self, arrivals: Iterable[Arrival]) -> None:
         """The index holds these streams, oldest first, and these are their newest attempts."""
         found = tuple(arrivals)
-        if not self._listed:
+        if not self.listed:
             # What is announced from now on is new, also where the index had it already.
-            self._listed = True
+            self.listed = True
             self._old = dict(found)
         for arrival in found:
             if arrival.attempt > self._old.get(arrival.stream, -1):

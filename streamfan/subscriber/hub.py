@@ -237,6 +237,8 @@ class Hub:
     # When the server is away
 
     def _lost(self, error: SinkError) -> None:
+        # A connection that is cut tells nothing of the server; one that cannot be made does.
+        there = self._contact is not None
         self._hang_up()
         self._watches.deafen()
         self._roll.deafen()
@@ -249,9 +251,11 @@ class Hub:
         if self._backoff.failures == _AWAY:
             log.warning("%s; trying again", error)
         self._refuse(told(error))
-        if now >= self._bearable:
-            self._watches.fail(told(error), until=now)
-            self._roll.fail(told(error), until=now)
+        if now >= self._bearable or not there:
+            # Those who have had nothing yet do not bear what others do.
+            new = now < self._bearable
+            self._watches.fail(told(error), until=now, new=new)
+            self._roll.fail(told(error), until=now, new=new)
 
     def _give_up(self, error: StreamfanError) -> None:
         self._refuse(error)

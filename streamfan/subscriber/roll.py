@@ -62,11 +62,12 @@ class Roll:
             self._ears.ignore(self._name)
             self.deafen()
 
-    def fail(self, error: BaseException, *, until: float = inf) -> None:
-        """Tell all whose patience ends until then that there is no more to be had."""
+    def fail(self, error: BaseException, *, until: float = inf, new: bool = False) -> None:
+        """Tell all whose patience ends until then that there is no more to be had; or only those that are `new`."""
         for arrivals in [each for each, patience in self._waiting.items() if patience <= until]:
-            del self._waiting[arrivals]
-            arrivals.fail(error)
+            if not (new and arrivals.listed):
+                del self._waiting[arrivals]
+                arrivals.fail(error)
 
     def deafen(self) -> None:
         """The connection is lost."""

@@ -107,10 +107,10 @@ class Watches:
         if reader.stream in self._by_stream:
             self._busy.add(self._by_stream[reader.stream])
 
-    def fail(self, error: BaseException, *, until: float = inf) -> None:
-        """Tell all readers whose patience ends until then, on the monotonic clock."""
+    def fail(self, error: BaseException, *, until: float = inf, new: bool = False) -> None:
+        """Tell all readers whose patience ends until then, on the monotonic clock; or only those that are `new`."""
         for watch in list(self._by_stream.values()):
-            for reader in watch.readers:
+            for reader in watch.needs(Phase.SEEKING) if new else watch.readers:
                 if reader.patience <= until:
                     reader.fail(error)
             self._tidy(watch)

@@ -147,6 +147,40 @@ def test_who_would_wait_longer_is_told_later(redis: ScriptedRedis, made: Hub, mo
     assert got == text(0, "Hello")
 
 
+def test_who_comes_while_the_server_is_away_is_told_at_once_and_the_others_are_not(
+    redis: ScriptedRedis, made: Hub
+) -> None:
+    before = live(redis, made)
+    found: list[list[Arrival | BaseException]] = [[], []]
+    listed, late = Arrivals(found[0].append), Arrivals(found[1].append)
+    made.attend(listed, 0)
+    listed.attended.result(20)
+
+    redis.away = AWAY
+    told = next_of(reading(made, "other"))
+    made.attend(late, 0)
+    wait_until(lambda: found[1])
+
+    assert isinstance(told, ServerUnreachable)
+    assert isinstance(found[1][0], ServerUnreachable)
+    assert (taken(before), found[0]) == ([], [])
+    made.leave(before)
+    made.dismiss(listed)
+
+
+def test_who_comes_when_the_connection_has_just_been_cut_is_read_for(redis: ScriptedRedis, made: Hub) -> None:
+    before = live(redis, made)
+
+    redis.logs["other"] = [start()]
+    redis.cut = AWAY
+    late = reading(made, "other")
+    got = next_of(late)
+
+    assert got == start()
+    made.leave(before)
+    made.leave(late)
+
+
 def test_who_waits_for_new_streams_waits_for_a_server_too(redis: ScriptedRedis, made: Hub) -> None:
     found: list[list[Arrival | BaseException]] = [[], []]
     patient, impatient = Arrivals(found[0].append), Arrivals(found[1].append)
