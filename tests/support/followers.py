@@ -14,6 +14,8 @@ from tests.support.sinks import wait_until
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from streamfan.events import End
+
 Kind = Literal["sync", "async"]
 KINDS: tuple[Kind, ...] = ("sync", "async")
 
@@ -52,6 +54,11 @@ class Follower:
     def over(self) -> bool:
         """Whether it reads no more."""
         return not self._thread.is_alive()
+
+    @property
+    def outcome(self) -> End | None:
+        """The end event, if it has got there."""
+        return self._subscription.outcome
 
     def wait_for(self, text: str) -> None:
         """Wait until it has read that far."""
