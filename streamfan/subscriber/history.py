@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from streamfan.errors import WireError
 from streamfan.events import End, decode
 from streamfan.redis.entries import field
 from streamfan.redis.lease import Lease
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
     from streamfan.redis.connection import Argument
     from streamfan.redis.names import Names
+
+log = logging.getLogger("streamfan.subscriber")
 
 PAGE = 128
 """Entries of a log that are asked for at once, at most."""
@@ -70,7 +74,7 @@ def entries(answer: Any) -> list[tuple[EntryId, bytes]]:
 
 def seen(lease: bytes | None, remaining: int, attempt: Any, last: Any) -> Look:
     """What the answers to `look` say."""
-    held = None if lease is None else Lease.decode(lease)
+    held = None if lease is None else _lease(lease)
     said = field(attempt[0][1], b"lease") if attempt else None
     found = entries(last)
     return Look(
@@ -81,6 +85,15 @@ def seen(lease: bytes | None, remaining: int, attempt: Any, last: Any) -> Look:
         last=found[0][0] if found else None,
         ended=bool(found) and isinstance(decode(found[0][1]), End),
     )
+
+
+def _lease(data: bytes) -> Lease | None:
+    try:
+        return Lease.decode(data)
+    except WireError as error:
+        # The log is none the worse for it, and a producer that lives puts its lease there again.
+        log.debug("a sign of life that is none: %s", error)
+        return None
 
 
 def _seconds(said: bytes | None) -> float:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamfan.errors import Retryable, ServerRefused, SinkError, WireError
 from streamfan.events import decode
+from streamfan.redis.batch import readable
 from streamfan.redis.names import Names
 from streamfan.subscriber import history
 from streamfan.subscriber.faults import told
@@ -229,6 +230,9 @@ class Watches:
         self._scan_at = max(monotonic() + _SCAN, soonest)
 
     def _see(self, watch: Watch, answers: Sequence[Any], contact: float) -> None:
+        if not watch.peeks:
+            # A lease that is no string is none that can be read; what else has another type is of more weight.
+            answers = (readable(answers[0]), *answers[1:])
         refused = next((answer for answer in answers if isinstance(answer, SinkError)), None)
         try:
             if refused is not None:

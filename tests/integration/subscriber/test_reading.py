@@ -27,6 +27,7 @@ from streamfan.errors import (
 from streamfan.events import Cancellation, End, Gap, Text, encode
 from tests.support.command import read_until
 from tests.support.producer import Background, wait_for_listeners
+from tests.support.redis_server import commands
 from tests.support.sinks import wait_until
 from tests.support.wire_events import end, start, text
 
@@ -519,14 +520,39 @@ def test_a_log_that_holds_something_else_is_told(server: RedisServer) -> None:
         next(subscribe(server.url, "s"))
 
 
-def test_a_sign_of_life_that_is_none_is_told(server: RedisServer, produce: Produce) -> None:
+@pytest.mark.parametrize("spoil", ["set", "rpush"])
+def test_a_sign_of_life_that_is_none_stops_no_reader_of_the_log(
+    server: RedisServer, produce: Produce, spoil: str
+) -> None:
     producer = produce(server.url)
     producer.write("Hello")
-    server.client.set(producer.names.lease, "nonsense")
     subscription = subscribe(server.url, "s")
+    read = [next(subscription)]
 
-    with pytest.raises(WireError, match="not a lease"):
-        list(subscription)
+    server.client.delete(producer.names.lease)
+    getattr(server.client, spoil)(producer.names.lease, "nonsense")
+    server.client.config_resetstat()
+    # One that joins is a reason to look.
+    read.append(next(subscribe(server.url, "s")))
+    wait_until(lambda: commands(server.client, "pttl"))
+    producer.write(", world")
+    read.append(next(subscription))
+    producer.end()
+
+    assert read == ["Hello", "Hello", ", world"]
+    assert list(subscription) == []
+
+
+def test_a_producer_that_puts_no_sign_of_life_in_the_place_of_nonsense_is_lost(
+    server: RedisServer, produce: Produce
+) -> None:
+    producer = produce(server.url)
+    producer.write("Hello")
+    producer.show_life(0.5)
+    server.client.set(producer.names.lease, "nonsense")
+
+    with pytest.raises(ProducerLost):
+        list(subscribe(server.url, "s"))
 
 
 def test_a_prefix_is_another_world(server: RedisServer, produce: Produce) -> None:

@@ -70,17 +70,17 @@ def test_without_a_lease_the_attempt_key_says_how_long_one_lasts(fields: dict[st
 
 
 @pytest.mark.parametrize("lease", [b"", b"7 w", b"{}", b"[]", b"\xff", b"[" * 100_000], ids=lambda data: repr(data[:9]))
-def test_what_is_no_lease_is_an_error(lease: bytes) -> None:
-    with pytest.raises(WireError, match="not a lease"):
-        history.seen(lease, 4200, [], [])
+def test_what_is_no_lease_is_none(lease: bytes) -> None:
+    look = history.seen(lease, 4200, attempt(writer="w", lease="7.5"), log((b"7-5", encode(text(0, "Hello")))))
+
+    assert (look.lease, look.lease_time, look.last) == (None, 7.5, EntryId(7, 5))
 
 
 @pytest.mark.parametrize("seconds", ["NaN", "Infinity", "-1", "0"])
-def test_a_lease_of_no_time_or_of_all_time_is_an_error(seconds: str) -> None:
+def test_a_lease_of_no_time_or_of_all_time_is_none(seconds: str) -> None:
     data = f'{{"attempt":7,"writer":"w","seconds":{seconds}}}'.encode()
 
-    with pytest.raises(WireError, match="not a lease"):
-        history.seen(data, 4200, [], [])
+    assert history.seen(data, 4200, [], []).lease is None
 
 
 def test_fields_that_are_not_known_here_are_ignored() -> None:
