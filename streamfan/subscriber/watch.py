@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from streamfan.errors import ProducerLost, StreamNotFound
@@ -63,6 +64,8 @@ class Watch:
         self._look_whole_at = 0.0
         self._pace = _BRISK
         self._lost_at = 0.0
+        # When the lease was seen last.
+        self._shown_at = -inf
         # Since when it is seen to that the lease is there.
         self._watched_at = 0.0
 
@@ -116,12 +119,14 @@ class Watch:
         self.look_at, self.peeks = now + _QUIET, False
         self._compare(seen.last, ended=seen.ended)
         if seen.lease is not None:
-            self._lost_at = now + seen.remaining
+            self._lost_at, self._shown_at = now + seen.remaining, now
             self._look_before(self._lost_at + _GRACE)
         elif not seen.ended or self.needs(Phase.LIVE):
             # Who is still live where the log has ended has read a later attempt than this server knows of.
-            # A server that was away may have lost the lease, and a producer needs as long as we do to find it again.
-            self._lost_at = max(self._lost_at, max(contact, self._watched_at) + seen.lease_time)
+            since = max(contact, self._watched_at)
+            if since > self._shown_at:
+                # A server that was away may have lost the lease, and its producer needs as long as we do to be back.
+                self._lost_at = max(self._lost_at, since + seen.lease_time)
             if now < self._lost_at or self.needs(Phase.CATCHING_UP):
                 self._look_before(max(self._lost_at, now) + _GRACE)
             else:

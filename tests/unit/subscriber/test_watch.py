@@ -91,6 +91,17 @@ def test_a_lease_that_is_absent_at_first_has_its_time_from_when_somebody_reads(w
     assert (before, told(made)) == ([], ["ProducerLost"])
 
 
+def test_a_lease_that_was_seen_to_run_out_has_no_other_time(watch: Watch) -> None:
+    made = reader(watch, now=100.0)
+
+    watch.look(look(remaining=2), now=100.0, contact=100.0)
+    watch.look(look(), now=101.9, contact=100.0)
+    before = told(made)
+    watch.look(look(), now=102.0, contact=100.0)
+
+    assert (before, told(made)) == ([], ["ProducerLost"])
+
+
 def test_a_server_that_was_away_gives_the_producer_its_time_again(watch: Watch) -> None:
     made = reader(watch)
 
