@@ -9,6 +9,7 @@ import logging
 import select
 import socket
 import threading
+import traceback
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
@@ -135,9 +136,10 @@ class Hub:
                 self._hang_up()
                 self._give_up(error)
             except Exception as error:  # noqa: BLE001 - a fault of this package: nobody is to wait for ever because of it
-                # Only its type: what it holds and where it was raised may be anything, also a password.
+                # Only its type and its place: what it holds may be anything, also a password.
                 said = f"reading from Redis at {self._address} failed: {type(error).__name__}"
                 log.error("%s", said)  # noqa: TRY400 - see above
+                log.debug("that was at %s", _place(error))
                 self._hang_up()
                 self._give_up(StreamfanError(said))
         self._hang_up()
@@ -273,6 +275,12 @@ class Hub:
         self._contact = None
         self._ears.close()
         self._servers.close()
+
+
+def _place(error: BaseException) -> str:
+    """Where an error was raised, the outermost first, without the lines of code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return ", ".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
 
 
 def _settle(future: Future[bool], outcome: StreamfanError | bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -219,9 +221,21 @@ def test_a_fault_of_this_package_is_told_to_whoever_waits(
     assert str(told) in caplog.text
 
 
-def test_of_a_fault_nothing_is_told_but_its_type_for_it_may_hold_a_password(
+def test_where_a_fault_was_is_there_for_whoever_looks_for_it(
     redis: ScriptedRedis, made: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, "streamfan.subscriber")
+    monkeypatch.setattr(redis, "home", lambda: None)
+
+    next_of(reading(made))
+
+    assert re.search(r"watches\.py:\d+ in listen", caplog.text)
+
+
+def test_of_a_fault_nothing_is_told_but_its_type_and_place_for_it_may_hold_a_password(
+    redis: ScriptedRedis, made: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "streamfan.subscriber")
     monkeypatch.setattr(redis, "home", lambda _: "s3cr3t\udcff".encode())
 
     told = next_of(reading(made, patience=300))
