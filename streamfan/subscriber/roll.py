@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # A channel may miss one; how often the index is read for that.
 _INDEX_LOOK = 2.0
+# Of the index: all that a sink keeps in it, and anybody else may put more there.
+_LISTED = 1000
 # Streams that are asked about in one go.
 _BATCH = 256
 
@@ -107,7 +109,7 @@ class Roll:
 
     def _look(self) -> list[Arrival]:
         """The streams in the index, oldest first, each with the newest attempt at it."""
-        answer = self._servers.at(self._name).command("ZRANGE", self._name, 0, -1, "WITHSCORES")
+        answer = self._servers.at(self._name).command("ZRANGE", self._name, -_LISTED, -1, "WITHSCORES")
         names = (name.decode(errors="replace") for name in answer[::2])
         times = {name: time for name, time in zip(names, answer[1::2], strict=True) if is_stream_id(name)}
         # An attempt that begins puts another time there, and so does one that ends.

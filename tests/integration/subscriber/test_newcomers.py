@@ -140,6 +140,14 @@ def test_what_only_the_index_tells_of_is_read_too(server: RedisServer, produce: 
     subscription.close()
 
 
+def test_of_an_index_that_somebody_has_filled_only_the_latest_are_looked_at(server: RedisServer) -> None:
+    server.client.zadd(INDEX, {f"s{number}": number for number in range(5000)})
+    server.client.config_resetstat()
+
+    with subscribe(server.url):
+        assert commands(server.client, "xrevrange") == 1000
+
+
 def test_a_later_attempt_at_a_known_stream_is_read_whether_heard_of_or_found(
     server: RedisServer, produce: Produce
 ) -> None:
