@@ -39,16 +39,23 @@ def ask(connection: Connection, names: Names, stop: Stop) -> bool:
         StreamNotFound: There is no such stream.
         CancelRefused: The producer hears no request, or not this one.
     """
-    seen = history.seen(*connection.pipeline(*history.look(names)))
-    if seen.ended:
+    answers = connection.pipeline(*history.look(names))
+    seen = history.seen(*answers)
+    lease = seen.lease
+    claimed = max((id.attempt for id, _ in history.entries(answers[2])), default=0)
+    if seen.ended and seen.last is not None and seen.last.attempt >= claimed:
         return False
-    if seen.last is None and seen.lease is None:
+    if seen.last is None and lease is None:
         said = f"there is no stream {names.stream!r} in Redis at {connection.address}"
         raise StreamNotFound(said, stream=names.stream)
-    if seen.lease is None:
+    if lease is None:
         raise _refused(names.stream, "nobody hears it, its producer does not show that it lives")
-    _check(seen.lease, names.stream, stop)
-    attempt = seen.lease.attempt
+    attempt = max(claimed, lease.attempt)
+    if stop.attempt not in {0, attempt}:
+        raise _refused(names.stream, f"attempt {stop.attempt} is over, and attempt {attempt} was not meant")
+    if lease.attempt == attempt:
+        _check(lease, names.stream, stop)
+    # Else it is of an older producer that has not noticed yet: what the newer one hears is not known.
     request = CancelRequest(
         attempt=attempt,
         reason=stop.reason,
@@ -60,8 +67,6 @@ def ask(connection: Connection, names: Names, stop: Stop) -> bool:
 
 
 def _check(lease: Lease, stream: str, stop: Stop) -> None:
-    if stop.attempt not in {0, lease.attempt}:
-        raise _refused(stream, f"attempt {stop.attempt} is over, and attempt {lease.attempt} was not meant")
     if lease.control == "off":
         hint = 'Try: -o redis.control=true where it runs, or fan.add("redis", control=True)'
         raise _refused(stream, f"its producer hears no request to stop\n{hint}")

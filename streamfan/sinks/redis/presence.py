@@ -27,6 +27,15 @@ log = logging.getLogger("streamfan.sinks.redis")
 
 # The part of its time for which a lease need not be renewed.
 _FRESH = 20
+# A later attempt may have taken over since it was asked who has the stream; its lease is not to be overwritten. Where
+# the server runs no scripts it is, until the later attempt's next beat.
+_RENEW = """
+local found = redis.pcall('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+if found.err then return found end
+local newest = found[1]
+if newest and not (newest[1] == ARGV[1] and newest[2][2] == ARGV[2]) then return 0 end
+return redis.pcall('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+"""
 
 
 class Presence:
@@ -80,19 +89,23 @@ class Presence:
             self.requests.hear(data)
         return claimed
 
-    @property
-    def renewal(self) -> tuple[Command, ...]:
-        """Shows that the producer lives, and keeps everything for as long as it does."""
-        options = self._options
-        return (
-            ("SET", self._names.lease, self._lease, "PX", milliseconds(options.lease)),
-            *self._expiries(options.ttl + options.lease),
-        )
+    def renewal(self, *, scripts: bool) -> tuple[Command, ...]:
+        """Shows that the producer lives, and keeps everything for as long as it does.
+
+        Args:
+            scripts: Whether the server runs them.
+        """
+        names, lifetime = self._names, milliseconds(self._options.lease)
+        attempt, writer = self.claim.owner
+        script = ("EVAL", _RENEW, 2, names.attempt, names.lease, f"{attempt}-0", writer, self._lease, lifetime)
+        plain = ("SET", names.lease, self._lease, "PX", lifetime)
+        return (script if scripts else plain, *self._expiries(self._options.ttl + self._options.lease))
 
     def renewed(self, began: float, answers: Answers) -> None:
         """Take the answers to `renewal`, which was begun at `began` on the monotonic clock."""
         accept(answers)
-        self._renewed_at = began
+        if answers[0]:
+            self._renewed_at = began
 
     @property
     def farewell(self) -> tuple[Command, ...]:

@@ -63,7 +63,8 @@ class Producer:
             opening.add(presence.claim.commands, self._claimed)
         if not presence.ended:
             # The lease is there before the log: a log with neither lease nor end is that of a producer that was lost.
-            opening.add(presence.renewal, partial(presence.renewed, begun))
+            renewal = presence.renewal(scripts=self.connection.scripts)
+            opening.add(renewal, partial(presence.renewed, begun))
         start = Start.of(self._stream)
         if last is None:
             self._log.put(start, opening)

@@ -95,7 +95,8 @@ class Pulse:
             asking.send(connection)
             for presence in presences:
                 if presence.error is None:
-                    renewing.add(presence.renewal, partial(_take, presence, partial(presence.renewed, now)))
+                    renewal = presence.renewal(scripts=connection.scripts)
+                    renewing.add(renewal, partial(_take, presence, partial(presence.renewed, now)))
             renewing.send(connection)
         except SinkError as error:
             for presence in presences:

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from streamfan import subscribe
 from streamfan.fan import Fan
 from streamfan.redis.control import CancelRequest, proof
 from streamfan.redis.lease import Lease
 from streamfan.sinks.redis import RedisOptions, RedisSink
 from tests.support.deliveries import chunks, ending
-from tests.support.redis_sinks import log_of
+from tests.support.redis_sinks import between, log_of
 from tests.support.streams import info
 
 if TYPE_CHECKING:
     from streamfan.events import StreamInfo
+    from tests.support.redis_server import RedisServer
     from tests.support.redis_sinks import Make
 
 KEY = "streamfan:{s}:cancel"
@@ -110,6 +112,23 @@ def test_a_request_to_another_attempt_is_not_heard(other: int, make: Make, url: 
     sink.write(chunks(stream, "Once")[0])
 
     assert heard == []
+
+
+def test_the_attempt_that_has_just_taken_over_is_stopped_and_not_the_older_one(
+    any_server: RedisServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    any_server.client.flushall()
+    (older, unheard), (later, heard) = heard_stream(), heard_stream()
+    old, new = make(any_server.url, control=True), make(any_server.url, control=True)
+    old.open(older)
+    # Between its asking whose the stream is, and its renewing the lease.
+    between(monkeypatch, 1, lambda: new.open(later))
+    old.beat(older)
+
+    assert subscribe(any_server.url, "s").cancel("enough", by="ann")
+    new.beat(later)
+
+    assert (heard, unheard) == ([("enough", "ann")], [])
 
 
 def test_who_proves_to_know_the_token_is_heard(make: Make, url: str, client: Any) -> None:

@@ -13,7 +13,7 @@ from streamfan.errors import Permanent
 from streamfan.events import Text, encode
 from streamfan.redis.lease import Lease
 from tests.support.deliveries import chunks, ending
-from tests.support.redis_sinks import log_of
+from tests.support.redis_sinks import between, log_of
 from tests.support.streams import info
 
 if TYPE_CHECKING:
@@ -75,6 +75,33 @@ def test_an_attempt_from_the_future_says_that_the_clock_may_be_behind(make: Make
 
     with pytest.raises(Permanent, match=r"; that is (3599|3600) s ahead of the clock here, which may be behind$"):
         make().open(OLD)
+
+
+def test_an_older_attempt_that_beats_while_it_is_taken_over_from_leaves_the_later_lease_alone(
+    server: RedisServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = make(), make()
+    old.open(OLD)
+    # Between its asking whose the stream is, and its renewing the lease.
+    between(monkeypatch, 1, lambda: new.open(NEW))
+
+    old.beat(OLD)
+
+    assert Lease.decode(server.client.get("streamfan:{s}:lease")).writer == "new1"
+    with pytest.raises(Permanent, match=BOTH):
+        old.beat(OLD)
+
+
+def test_an_attempt_that_comes_late_to_take_over_leaves_the_later_lease_alone(
+    server: RedisServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = make(), make()
+    between(monkeypatch, 1, lambda: new.open(NEW))
+
+    with pytest.raises(Permanent, match=BOTH):
+        old.open(OLD)
+
+    assert Lease.decode(server.client.get("streamfan:{s}:lease")).writer == "new1"
 
 
 @pytest.mark.parametrize("lease", [Lease(attempt=6, writer="new1", seconds=20.0).encode(), b"6 new1"])

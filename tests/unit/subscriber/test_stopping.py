@@ -29,9 +29,10 @@ class Server:
 
     address = "redis://here"
 
-    def __init__(self, *, control: Control | None, last: Event | None = None) -> None:
+    def __init__(self, *, control: Control | None, last: Event | None = None, claimed: int | None = None) -> None:
         lease = None if control is None else Lease(attempt=ATTEMPT, writer="w", seconds=5.0, control=control).encode()
-        self._answers: list[Any] = [lease, 4200 if lease else -2, [], []]
+        claim = [] if claimed is None else [[b"%d-0" % claimed, [b"writer", b"w"]]]
+        self._answers: list[Any] = [lease, 4200 if lease else -2, claim, []]
         if last is not None:
             id, data = entry(last)
             self._answers[3] = [[str(id).encode(), [b"event", data]]]
@@ -122,3 +123,31 @@ def test_a_stream_that_has_ended_is_left_alone(control: Control | None) -> None:
     server.is_asked(STOP)
 
     assert server.commands == []
+
+
+# The lease is of attempt 7.
+@pytest.mark.parametrize("control", ["open", "off", "token"])
+def test_the_newest_attempt_is_asked_also_where_an_older_one_has_renewed_its_lease_since(control: Control) -> None:
+    server = Server(control=control, last=text(0, "Hello"), claimed=8)
+
+    server.is_asked(STOP)
+
+    ((_, _, data, _, _),) = server.commands
+    assert CancelRequest.decode(data).attempt == 8
+
+
+def test_an_attempt_that_another_has_taken_over_from_is_not_asked() -> None:
+    server = Server(control="open", last=text(0, "Hello"), claimed=8)
+
+    with pytest.raises(CancelRefused, match="attempt 7 is over, and attempt 8 was not meant"):
+        server.is_asked(Stop(7, "", "", None))
+
+    assert server.commands == []
+
+
+def test_an_attempt_is_asked_that_has_not_written_yet_where_an_older_one_has_ended() -> None:
+    server = Server(control="open", last=end("Hello"), claimed=8)
+
+    server.is_asked(STOP)
+
+    assert len(server.commands) == 1
