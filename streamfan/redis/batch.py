@@ -47,6 +47,18 @@ class Batch:
         self._commands.extend(commands)
         self._parts.append((len(commands), heard))
 
+    def add_together(self, commands: Sequence[Command], heard: Callable[[Answers], None] = accept) -> None:
+        """Send these too; where the connection breaks meanwhile, the server carries out all of them or none.
+
+        Still one that is refused does not stop those after it.
+        """
+
+        def executed(answers: Answers) -> None:
+            accept(answers)
+            heard(answers[-1])
+
+        self.add((("MULTI",), *commands, ("EXEC",)), executed)
+
     def join(self, other: Batch) -> None:
         """Send what the other has too."""
         self._commands.extend(other._commands)

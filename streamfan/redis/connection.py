@@ -138,10 +138,14 @@ class Connection(Line):
 
     def answers(self, *commands: Command) -> list[Any]:
         """The same as `pipeline`, with the error that each refused command has met in the place of its answer."""
-        answers = self._call(lambda: self._exchange(commands))
-        return [self._understood(answer) if isinstance(answer, Exception) else answer for answer in answers]
+        return [self._understood(answer) for answer in self._call(lambda: self._exchange(commands))]
 
-    def _understood(self, answer: Exception) -> SinkError:
+    def _understood(self, answer: Any) -> Any:
+        if isinstance(answer, list):
+            # That of EXEC has an answer for each command.
+            return [self._understood(part) if isinstance(part, Exception) else part for part in answer]
+        if not isinstance(answer, Exception):
+            return answer
         error = sorted_error(answer, self.address)
         return self._lose(error) if isinstance(error, Elsewhere) else error
 

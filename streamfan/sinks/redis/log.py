@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _APPEND = """
 local id = redis.pcall('XADD', KEYS[1], {flags}'MAXLEN', '~', {history}, ARGV[2], 'event', ARGV[3])
 if type(id) ~= 'string' then return id end
-redis.call('{publish}', ARGV[1], ARGV[3])
+{care}redis.call('{publish}', ARGV[1], ARGV[3])
 local request = KEYS[2] and redis.pcall('GET', KEYS[2]) or false
 return {{id, type(request) == 'table' and '' or request}}
 """
@@ -63,10 +63,15 @@ class Log:
         self._ended = False
         self._trimmed = 0
         self._publishes = options.mode == "both"
+        # A new log expires in any case: when this connection breaks, nobody may be left to say so.
+        self._lifetime = milliseconds(options.ttl + options.lease)
         # What is the same for each entry stands in the script: arguments are what takes time here.
         self._scripts = tuple(
-            _APPEND.format(flags=flags, history=options.history, publish=connection.publish)
-            for flags in (f"'{_ONLY_IF_THERE}', ", "")
+            _APPEND.format(flags=flags, history=options.history, care=care, publish=connection.publish)
+            for flags, care in (
+                (f"'{_ONLY_IF_THERE}', ", ""),
+                ("", f"redis.call('PEXPIRE', KEYS[1], {self._lifetime})\n"),
+            )
         )
 
     @property
@@ -98,7 +103,8 @@ class Log:
         if self._last_id is None or self._last_id < id:
             if self._ended:
                 raise self._written(id)
-            batch.add(self._entry(id, data), partial(self._put, event, data))
+            add = batch.add if self._scripted or id.sequence else batch.add_together
+            add(self._entry(id, data), partial(self._put, event, data))
         else:
             # It should be there: an end whose reply was lost, or what another sink of this program has brought.
             evidence = Evidence(self._names.log, event)
@@ -116,11 +122,12 @@ class Log:
         if self._scripted:
             keys = (log, cancel) if control else (log,)
             script = self._scripts[begins]
-            return [("EVAL", script, len(keys), *keys, self._names.live, str(id), data), *self._care(id)]
+            return [("EVAL", script, len(keys), *keys, self._names.live, str(id), data), *self._cut(id)]
         flags = () if begins else (_ONLY_IF_THERE,)
         entry = (*flags, "MAXLEN", "~", self._options.history, str(id), "event", data)
         question: list[Command] = [("GET", cancel)] if control else []
-        return [("XADD", log, *entry), *question, *self._care(id)]
+        care = [("PEXPIRE", log, self._lifetime)] if begins else self._cut(id)
+        return [("XADD", log, *entry), *question, *care]
 
     def _put(self, event: Start | Text | End, data: bytes, answers: Answers) -> None:
         """Take the answers to the commands of an entry."""
@@ -150,12 +157,9 @@ class Log:
     def _ringing(self, data: bytes) -> Command:
         return (self._connection.publish, self._names.live, data)
 
-    def _care(self, id: EntryId) -> list[Command]:
-        """What the log needs beside the entry: a new one an end of its life, one that has grown a cut."""
+    def _cut(self, id: EntryId) -> list[Command]:
+        """What cuts the log where it has grown so much that it is to be cut beside this entry."""
         options = self._options
-        if id.sequence == 0:
-            # A new log expires in any case: when this connection breaks, nobody may be left to say so.
-            return [("PEXPIRE", self._names.log, milliseconds(options.ttl + options.lease))]
         if options.history_bytes is None:
             return []
         superfluous = id.sequence - options.history_bytes

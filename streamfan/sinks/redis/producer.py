@@ -60,7 +60,7 @@ class Producer:
         presence.ended = isinstance(last, End)
         opening = Batch()
         if not claimed:
-            opening.add(presence.claim.commands, self._claimed)
+            opening.add_together(presence.claim.commands, self._claimed)
         if not presence.ended:
             # The lease is there before the log: a log with neither lease nor end is that of a producer that was lost.
             renewal = presence.renewal(scripts=self.connection.scripts)

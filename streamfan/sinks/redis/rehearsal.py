@@ -13,8 +13,6 @@ from streamfan.redis.errors import OtherType
 from streamfan.redis.names import Names, index
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from streamfan.redis.batch import Answers
     from streamfan.redis.connection import Command, Connection
     from streamfan.sinks.redis.options import RedisOptions
@@ -45,13 +43,18 @@ class Rehearsal:
     @property
     def keeping(self) -> Batch:
         """What is asked of the server that has the stream."""
-        return _asking(self._commands)
+        batch = Batch()
+        # Some of it will have to be done together.
+        batch.add_together(self._commands, _granted)
+        return batch
 
     @property
     def listing(self) -> Batch:
         """What is asked of the server that has the index."""
         key = index(self._options.prefix)
-        return _asking((("ZADD", key, "XX", 0, _NOBODY), ("ZREMRANGEBYRANK", key, 1, 0)))
+        batch = Batch()
+        batch.add((("ZADD", key, "XX", 0, _NOBODY), ("ZREMRANGEBYRANK", key, 1, 0)), _granted)
+        return batch
 
     @property
     def _commands(self) -> tuple[Command, ...]:
@@ -85,12 +88,6 @@ class Rehearsal:
                 f"Redis at {connection.address}: the user may not publish on channel {forbidden.decode()!r}\n"
                 f"Try: ACL SETUSER NAME &{self._options.prefix}:*, or the option mode=log"
             )
-
-
-def _asking(commands: Sequence[Command]) -> Batch:
-    batch = Batch()
-    batch.add(commands, _granted)
-    return batch
 
 
 def _granted(answers: Answers) -> None:

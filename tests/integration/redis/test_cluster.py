@@ -64,7 +64,7 @@ def replica_cut_off(cluster: RedisCluster, key: str) -> Iterator[None]:
 @pytest.fixture
 def user(request: pytest.FixtureRequest, cluster: RedisCluster) -> str:
     """The cluster's URL for a user with these rights beside those that are needed."""
-    rights = ["+@read", "+@write", "+@connection", "+@pubsub", "+cluster|slots", request.param]
+    rights = ["+@read", "+@write", "+@connection", "+@pubsub", "+@transaction", "+cluster|slots", request.param]
     for client in cluster.clients:
         client.acl_setuser("writer", enabled=True, nopass=True, commands=rights, keys=["streamfan:*"], channels=["*"])
     return cluster.url.replace("//", "//writer:x@")

@@ -107,6 +107,28 @@ def test_a_start_whose_reply_was_lost_is_there_once(proxy: FaultProxy, any_serve
     assert [id for id, _ in log_of(any_server.client)] == [f"{stream.attempt}-0"]
 
 
+def test_nothing_is_kept_for_ever_at_whichever_byte_of_opening_the_connection_is_cut(
+    proxy: FaultProxy, any_server: RedisServer, make: Make
+) -> None:
+    # With a lease that is so long that no beat comes between.
+    sink, client, uncut = make(proxy.url, lease="1h"), any_server.client, False
+
+    for after in count():
+        # Connected again, if need be, before there is anything to cut.
+        sink.open(info("another"))
+        proxy.cut_after(requests=after)
+        with suppress(Retryable):
+            sink.open(info(f"s{after}"))
+            uncut = True
+        names = (f"streamfan:{{s{after}}}:{key}" for key in ("lease", "log", "attempt"))
+        assert -1 not in {client.pttl(name) for name in names}, after
+        if uncut:
+            break
+
+    # The whole of it has passed.
+    assert after > 900
+
+
 def test_an_end_whose_reply_was_lost_is_there_once_and_published(
     proxy: FaultProxy, any_server: RedisServer, make: Make
 ) -> None:

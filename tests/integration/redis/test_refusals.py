@@ -25,7 +25,8 @@ def test_a_database_that_does_not_exist_is_permanent(server: RedisServer, make: 
 
 
 def test_a_user_who_may_not_write_is_told_when_connecting(server: RedisServer, make: Make) -> None:
-    server.client.acl_setuser("reader", enabled=True, nopass=True, categories=["+@read", "+@connection"], keys=["*"])
+    rights = ["+@read", "+@connection", "+@transaction"]
+    server.client.acl_setuser("reader", enabled=True, nopass=True, categories=rights, keys=["*"])
 
     with pytest.raises(Permanent, match="permissions to run the 'xadd' command"):
         make(server.url.replace("//", "//reader:x@"))
@@ -33,7 +34,10 @@ def test_a_user_who_may_not_write_is_told_when_connecting(server: RedisServer, m
 
 @pytest.mark.parametrize(
     "command",
-    ["xadd", "xrange", "xrevrange", "xtrim", "set", "get", "del", "pexpire", "zadd", "zremrangebyrank", "wait"],
+    [
+        *("xadd", "xrange", "xrevrange", "xtrim", "set", "get", "del", "pexpire", "zadd", "zremrangebyrank", "wait"),
+        *("multi", "exec"),
+    ],
 )
 def test_a_user_who_lacks_one_right_is_told_when_connecting(command: str, server: RedisServer, make: Make) -> None:
     server.client.acl_setuser(
