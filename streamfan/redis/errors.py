@@ -3,6 +3,7 @@
 SinkError
 ├── Retryable
 │   ├── Unreachable
+│   │   └── NobodyThere
 │   └── Elsewhere
 │       └── Moved
 └── Permanent
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from errno import EADDRNOTAVAIL, ECONNREFUSED
 from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent, Retryable
@@ -29,6 +31,10 @@ _PASSING_CODES = ("BUSY", "MISCONF", "NOREPLICAS", "UNKILLABLE")
 
 class Unreachable(Retryable):
     """Nobody answered, or nobody answers any more."""
+
+
+class NobodyThere(Unreachable):
+    """Nobody listens at the address: no server that is slow, or has too much to do."""
 
 
 class Elsewhere(Retryable):
@@ -79,4 +85,9 @@ def sorted_error(error: Exception, address: Address) -> SinkError:
             return NotRedis(message)
         case redis.ConnectionError() if isinstance(error.__context__, ssl.SSLCertVerificationError):
             return Permanent(message)
-    return Unreachable(message)
+    return (NobodyThere if _was_refused(error.__context__) else Unreachable)(message)
+
+
+def _was_refused(cause: BaseException | None) -> bool:
+    # A name may stand for several addresses, of which the last may be of a protocol that this machine does not have.
+    return isinstance(cause, OSError) and cause.errno in {ECONNREFUSED, EADDRNOTAVAIL}

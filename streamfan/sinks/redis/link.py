@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from streamfan import embedded
 from streamfan.redis.address import LOCAL, Address, find
 from streamfan.redis.connection import Connection
-from streamfan.redis.errors import NotRedis, Unreachable
+from streamfan.redis.errors import NobodyThere, NotRedis
 from streamfan.redis.servers import Servers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# On this machine a server answers at once, or it is none.
+# On this machine a server answers at once, or it has much to do, and is asked again.
 _LOCAL_TIMEOUT = 1.0
 # A producer must outlive a server that says nothing for half of the default lease: what comes together then are a
 # quarter of the lease since it was renewed (see `Pulse`), the silence, a try that is in vain, and the rest after it.
@@ -71,7 +71,7 @@ class Link:
         local = Address(LOCAL)
         try:
             Connection(local, self._credentials, timeout=_LOCAL_TIMEOUT).close()
-        except (Unreachable, NotRedis):
+        except (NobodyThere, NotRedis):
             # Who gives a password means a server that there is.
             return local if self._credentials else Address(embedded.shared().url, "embedded")
         return local

@@ -72,6 +72,25 @@ def test_a_local_server_that_wants_a_password_is_not_replaced(
     assert started() == []
 
 
+def test_a_local_server_that_is_slow_is_not_replaced(
+    started: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, server: RedisServer
+) -> None:
+    monkeypatch.setattr(redis_link, "LOCAL", server.url)
+    sink = RedisSink()
+
+    server.freeze()
+    try:
+        with pytest.raises(Retryable, match="Timeout"):
+            sink.connect()
+    finally:
+        server.thaw()
+    sink.connect()
+    sink.disconnect()
+
+    assert started() == []
+    assert sink.label == server.url
+
+
 def test_with_a_password_no_server_is_started(local_port: int, started: Callable[[], list[str]]) -> None:
     sink = RedisSink(None, RedisOptions.model_validate({"password": SECRET}))
 
