@@ -22,20 +22,23 @@ if TYPE_CHECKING:
 _HEADINGS = ("stream", "model", "age", "state", "bytes")
 
 
-def list_recent(address: Address, prefix: str, *, as_json: bool) -> None:
-    """Print the recent streams, the latest first.
+def list_recent(address: Address, prefix: str, count: int, *, as_json: bool) -> None:
+    """Print the `count` most recent streams, the latest first, and say so if there are more.
 
     Raises:
         ServerError: The server does not answer, or refuses.
     """
     output = Output()
-    found = recent(address, prefix)
+    found = recent(address, prefix, count + 1)
+    more, found = len(found) > count, found[:count]
     if as_json:
         output.write_json(json.dumps([_plain(stream) for stream in found], indent=2, ensure_ascii=False) + "\n")
     elif found:
         output.write("".join(f"{line}\n" for line in _table([_HEADINGS, *map(_row, found)])))
     else:
         console.say(f"streamfan: no streams at {address}")
+    if more:
+        console.say(f"streamfan: there are more streams than these {count:,}\nTry: --count {10 * count}")
 
 
 def _row(stream: RecentStream) -> tuple[str, ...]:

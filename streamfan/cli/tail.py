@@ -78,6 +78,14 @@ Exit codes:
 )
 @click.option("--events", is_flag=True, help="Print events, one line of JSON each, instead of text.")
 @click.option("--list", "listing", is_flag=True, help="List the recent streams, the latest first.")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    metavar="NUMBER",
+    help="With --list: how many at most.",
+)
 @click.option("--json", "as_json", is_flag=True, help="With --list: print JSON.")
 @click.option("--cancel", is_flag=True, help="Ask the producer to stop, and wait until it has; shows no text.")
 @click.option("--reason", default="cancelled", show_default=True, metavar="TEXT", help="With --cancel: why.")
@@ -104,7 +112,7 @@ def tail(context: click.Context, /, stream: str | None, url: str | None, prefix:
     console.log_to_stderr(0)
     try:
         if how["listing"]:
-            list_recent(address, prefix, as_json=how["as_json"])
+            list_recent(address, prefix, how["count"], as_json=how["as_json"])
         else:
             context.exit(_tail(stream, address, prefix, **how))
     except (ServerError, StreamNotFound) as error:
@@ -115,6 +123,7 @@ def tail(context: click.Context, /, stream: str | None, url: str | None, prefix:
 _NEEDS = {
     "--attempt": "STREAM",
     "--cancel": "STREAM",
+    "--count": "--list",
     "--from": "STREAM",
     "--json": "--list",
     "--reason": "--cancel",

@@ -93,8 +93,6 @@ class Arrivals:
         for arrival in found:
             if arrival.attempt > self._old.get(arrival.stream, -1):
                 self.announce(arrival)
-        names = {stream for stream, _ in found}
-        self._old = {stream: attempt for stream, attempt in self._old.items() if stream in names}
         self.settle()
 
     def settle(self) -> None:

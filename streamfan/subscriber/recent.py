@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import SinkError, WireError
 from streamfan.events import End, Start, decode, is_stream_id
+from streamfan.redis.batch import accept
 from streamfan.redis.entries import held
-from streamfan.redis.errors import Refused
+from streamfan.redis.errors import OtherType
 from streamfan.redis.names import Names, check_prefix, index
 from streamfan.redis.servers import Servers
 from streamfan.subscriber import history
 from streamfan.subscriber.faults import check_client, told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from streamfan.events import Event
     from streamfan.redis.address import Address
+    from streamfan.redis.connection import Connection
+
+# Streams that are asked about in one go.
+_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,27 +61,55 @@ def recent(address: Address, prefix: str = "streamfan", count: int = 50) -> list
         key = index(prefix)
         found = servers.at(key).command("ZREVRANGE", key, 0, count - 1)
         ids = [id for id in (each.decode(errors="replace") for each in found) if is_stream_id(id)]
-        return [_recent(servers, Names(prefix, id)) for id in ids]
+        return _recent(servers, [Names(prefix, id) for id in ids])
     except SinkError as error:
         raise told(error) from None
     finally:
         servers.close()
 
 
-def _recent(servers: Servers, names: Names) -> RecentStream:
-    try:
-        lease, last = servers.at(names.log).pipeline(("GET", names.lease), history.newest(names))
-    except Refused as error:
-        # A key of this name that is something else must not hide the others.
-        if history.OTHER_TYPE not in str(error):
-            raise
-        lease, last = None, []
-    found = history.entries(last)
-    if not found:
-        return RecentStream(id=names.stream, state="forgotten")
-    newest, event = found[0][0], _event(found[0][1])
-    first = servers.at(names.log).command("XRANGE", names.log, f"{newest.attempt}-0", "+", "COUNT", 1)
-    start = _start(first)
+def _recent(servers: Servers, streams: Sequence[Names]) -> list[RecentStream]:
+    seen = _ask(servers, streams, _look)
+    newest = {names: history.entries(last)[0] for names, (_, last) in seen.items() if last}
+    starts = _ask(servers, newest, lambda names: (_first(names, newest[names][0].attempt),))
+    return [
+        _told(names, seen[names][0], newest[names][1], starts[names][0])
+        if names in newest
+        else RecentStream(id=names.stream, state="forgotten")
+        for names in streams
+    ]
+
+
+def _ask(
+    servers: Servers, streams: Iterable[Names], question: Callable[[Names], Sequence[history.Command]]
+) -> dict[Names, list[Any]]:
+    """What the servers say of each stream, many of which are asked about in one go; None of what is something else."""
+    by_connection: dict[Connection, list[Names]] = {}
+    for names in streams:
+        by_connection.setdefault(servers.at(names.log), []).append(names)
+    said: dict[Names, list[Any]] = {}
+    for connection, there in by_connection.items():
+        for first in range(0, len(there), _BATCH):
+            batch = there[first : first + _BATCH]
+            answers = connection.answers(*chain.from_iterable(map(question, batch)))
+            # A key of a stream's name that is something else must not hide the others.
+            answers = [None if isinstance(answer, OtherType) else answer for answer in answers]
+            accept(answers)
+            each = iter(answers)
+            said |= {names: [next(each) for _ in question(names)] for names in batch}
+    return said
+
+
+def _look(names: Names) -> tuple[history.Command, ...]:
+    return (("GET", names.lease), history.newest(names))
+
+
+def _first(names: Names, attempt: int) -> history.Command:
+    return ("XRANGE", names.log, f"{attempt}-0", "+", "COUNT", 1)
+
+
+def _told(names: Names, lease: bytes | None, last: bytes, first: Sequence[Any] | None) -> RecentStream:
+    event, start = _event(last), _start(first)
     return RecentStream(
         id=names.stream,
         state=event.finish_reason if isinstance(event, End) else "running" if lease is not None else "lost",
@@ -85,8 +119,8 @@ def _recent(servers: Servers, names: Names) -> RecentStream:
     )
 
 
-def _start(answer: Sequence[Any]) -> Start | None:
-    for _, data in history.entries(answer):
+def _start(answer: Sequence[Any] | None) -> Start | None:
+    for _, data in history.entries(answer or ()):
         event = _event(data)
         return event if isinstance(event, Start) else None
     return None

@@ -500,6 +500,17 @@ def test_the_list_as_json_is_for_programs(shell: Shell, ended: Producer) -> None
     }
 
 
+def test_a_list_that_is_not_all_of_it_says_so(shell: Shell, server: RedisServer) -> None:
+    server.client.zadd("streamfan:streams", {f"s{number}": number for number in range(60)})
+
+    some, few, all_of_it = (tail(shell, "--list", *more) for more in ([], ["--count", "2"], ["--count", "60"]))
+
+    assert [len(done.stdout.splitlines()) for done in (some, few, all_of_it)] == [51, 3, 61]
+    assert some.stderr == "streamfan: there are more streams than these 50\nTry: --count 500\n"
+    assert few.stderr == "streamfan: there are more streams than these 2\nTry: --count 20\n"
+    assert all_of_it.stderr == ""
+
+
 def test_where_no_stream_is_stdout_says_nothing(shell: Shell, server: RedisServer) -> None:
     done = tail(shell, "--list")
 
@@ -665,6 +676,7 @@ def test_cancel_stops_a_real_run_and_its_text_so_far_stays(shell: Shell, server:
         (["--cancel"], "--cancel needs STREAM\nTry: streamfan tail --list, for the ids of streams"),
         (["--from", "5"], "--from needs STREAM\nTry: streamfan tail --list, for the ids of streams"),
         (["--attempt", "7"], "--attempt needs STREAM\nTry: streamfan tail --list, for the ids of streams"),
+        (["--count", "5"], "--count needs --list\nTry: --list as well"),
         (["--json"], "--json needs --list\nTry: --list as well"),
         (["s", "--reason", "x"], "--reason needs --cancel\nTry: --cancel as well"),
         (["s", "--token-file", "token"], "--token-file needs --cancel\nTry: --cancel as well"),

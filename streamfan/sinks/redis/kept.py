@@ -58,7 +58,9 @@ class Kept:
         self._index = Index(options.prefix, link)
         self._replicas = Replicas(options.wait_replicas, options.wait_timeout)
         self._streams: OrderedDict[tuple[str, int], _Known] = OrderedDict()
-        self._pulse = Pulse(link, options.heartbeat, lambda: [known.presence for known in self._streams.values()])
+        self._pulse = Pulse(
+            link, options.heartbeat, lambda: [known.presence for known in self._streams.values()], self._index
+        )
 
     def rehearse(self) -> None:
         """Find out whether streams can be kept: server and user are asked for all that will be needed of them."""

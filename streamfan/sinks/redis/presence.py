@@ -42,6 +42,7 @@ class Presence:
     """The lease of one attempt, and all that lasts as long as its producer lives, over whatever connection.
 
     Attributes:
+        stream: Its id.
         claim: Whose the stream is.
         requests: Whom to tell what is asked of the producer.
         beaten_at: When somebody last said that the producer lives.
@@ -55,7 +56,7 @@ class Presence:
         self.beaten_at = monotonic()
         self.error: SinkError | None = None
         self.ended = False
-        self._stream = stream.id
+        self.stream = stream.id
         self._names = names
         self._options = options
         self._renewed_at = 0.0
@@ -65,11 +66,16 @@ class Presence:
         """A key that is where all the stream's keys are."""
         return self._names.lease
 
+    @property
+    def lasts(self) -> bool:
+        """Whether, as far as is known, there is a producer to show."""
+        return not (self.ended or self.claim.taken)
+
     def is_due(self, now: float) -> bool:
         """Whether it is time to show that the producer lives, or to hear what is asked of it."""
         options = self._options
         deaf = options.control and now - self.requests.heard_at > options.heartbeat / 2
-        return not (self.ended or self.claim.taken) and (deaf or now - self._renewed_at > options.lease / _FRESH)
+        return self.lasts and (deaf or now - self._renewed_at > options.lease / _FRESH)
 
     @property
     def questions(self) -> tuple[Command, ...]:
@@ -133,7 +139,7 @@ class Presence:
         try:
             held = None if lease is None else Lease.decode(lease)
         except WireError:
-            log.warning("stream %r: ignored a lease: one that cannot be read", self._stream)
+            log.warning("stream %r: ignored a lease: one that cannot be read", self.stream)
             return False
         return held is not None and (held.attempt, held.writer) == self.claim.owner
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from streamfan.redis.address import Address
     from streamfan.redis.batch import Answers
+    from streamfan.sinks.redis.index import Index
     from streamfan.sinks.redis.link import Link
     from streamfan.sinks.redis.presence import Presence
 
@@ -35,10 +36,12 @@ class Pulse:
     Args:
         heartbeat: Seconds between two rounds.
         presences: Gives those whose streams are open.
+        index: Where these stay listed.
     """
 
-    def __init__(self, link: Link, heartbeat: float, presences: Callable[[], Iterable[Presence]]) -> None:
+    def __init__(self, link: Link, heartbeat: float, presences: Callable[[], Iterable[Presence]], index: Index) -> None:
         self._link = link
+        self._index = index
         self._heartbeat = heartbeat
         self._presences = presences
         self._round_at = 0.0
@@ -69,11 +72,13 @@ class Pulse:
 
     def _go_round(self, now: float, first: Presence | None = None) -> None:
         self._round_at = now
-        due = [one for one in self._presences() if one.is_due(now) and now - one.beaten_at < _GIVEN_UP]
+        going_on = [one for one in self._presences() if one.lasts and now - one.beaten_at < _GIVEN_UP]
+        due = [one for one in going_on if one.is_due(now)]
         if first is not None and first not in due:
             due.append(first)
         for there in self._by_server(due):
             self._show(there, now)
+        self._index.list_again([one.stream for one in going_on])
 
     def _by_server(self, presences: Iterable[Presence]) -> Iterable[Sequence[Presence]]:
         homes: defaultdict[Address, list[Presence]] = defaultdict(list)

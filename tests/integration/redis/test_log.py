@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from streamfan.events import StreamInfo
 from streamfan.redis.lease import Lease
 from streamfan.sinks.redis import RedisSink
+from streamfan.sinks.redis import index as sink_index
 from tests.support.deliveries import chunks, deliver, ending
 from tests.support.redis_sinks import log_of, text_of
 from tests.support.streams import info
@@ -204,6 +206,23 @@ def test_the_index_lists_streams_by_time_and_forgets_the_oldest(sink: RedisSink,
     assert client.zscore("streamfan:streams", "s") == opened + 2000
     assert client.zcard("streamfan:streams") == 1000
     assert client.zscore("streamfan:streams", "old0") is None
+
+
+def test_a_stream_that_goes_on_comes_back_into_the_index(
+    sink: RedisSink, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going_on, over = info("going-on"), info("over")
+    sink.open(over)
+    sink.close(over, ending(over))
+    sink.open(going_on)
+    client.delete("streamfan:streams")
+    client.zadd("streamfan:streams", {f"other{number}": number for number in range(1000)})
+    monkeypatch.setattr(sink_index, "monotonic", lambda: monotonic() + 60)
+
+    sink.beat(going_on)
+    listed = client.zrange("streamfan:streams", 0, -1)
+
+    assert listed == [*(f"other{number}" for number in range(1, 1000)), "going-on"]
 
 
 def test_the_text_is_bounded_by_bytes_and_the_end_stays(make: Make, client: Any, url: str) -> None:

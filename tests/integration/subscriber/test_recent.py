@@ -109,3 +109,17 @@ def test_an_index_that_is_something_else_is_told(server: RedisServer) -> None:
 
     with pytest.raises(ServerRefused, match="WRONGTYPE"):
         recent(Address(server.url))
+
+
+def test_many_streams_take_no_more_round_trips_than_few(server: RedisServer, produce: Produce) -> None:
+    log = produce(server.url).names.log
+    for number in range(60):
+        server.client.copy(log, f"streamfan:{{s{number}}}:log")
+        server.client.zadd(INDEX, {f"s{number}": number})
+    before = server.client.info("stats")["total_reads_processed"]
+
+    found = recent(Address(server.url), count=60)
+
+    assert len(found) == 60
+    assert {stream.state for stream in found} == {"lost", "running"}
+    assert server.client.info("stats")["total_reads_processed"] - before < 20

@@ -57,14 +57,14 @@ def test_an_old_stream_that_is_announced_has_begun_again() -> None:
     assert given == [A]
 
 
-def test_an_old_stream_that_was_forgotten_and_comes_back_is_new() -> None:
+def test_an_old_stream_that_was_pushed_out_of_the_index_and_comes_back_is_still_old() -> None:
     made, given = arrivals()
 
     made.list([A])
     made.list([])
     made.list([A])
 
-    assert given == [A]
+    assert given == []
 
 
 def test_a_later_attempt_is_new_announced_or_listed() -> None:
