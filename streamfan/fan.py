@@ -27,7 +27,7 @@ from streamfan.lane import Lane
 from streamfan.making import made
 from streamfan.observers import Observers
 from streamfan.options import LaneOptions
-from streamfan.report import DeliveryReport, Report, SinkReport, State, StreamReport
+from streamfan.report import DeliveryReport, Report, SinkReport, StreamReport
 from streamfan.sink import Sink
 from streamfan.sinks.callback import Callback
 from streamfan.specs import check_id, check_unique
@@ -160,8 +160,8 @@ class Fan:
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The ids of required sinks that fail as it is now."""
-        return tuple(lane.id for lane in self._lanes if lane.options.required and lane.state is State.FAILED)
+        """The ids of required sinks that have failed: in any stream, or in a call that has not returned in time."""
+        return tuple(lane.id for lane in self._lanes if lane.options.required and lane.failed)
 
     # Streams
 

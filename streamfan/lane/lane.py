@@ -183,6 +183,11 @@ class Lane:
         return self._left
 
     @property
+    def failed(self) -> bool:
+        """Whether it has failed a stream, cannot reach its destination, or waits for a call that takes too long."""
+        return self._health.failing or self._ledger.failed or self.stalled_in is not None
+
+    @property
     def stalled_in(self) -> str | None:
         """The sink's method that has not returned within `call_timeout`."""
         return self._calls.stalled_in

@@ -116,8 +116,8 @@ class Ledger:
 
     @property
     def failed(self) -> bool:
-        """Whether a stream that is settled has failed."""
-        return self._tally.failed > 0 or any(each.error for each in list(self._given_up))
+        """Whether a stream has failed, also one that is still to be closed."""
+        return self._tally.failed > 0 or any(each.error for each in (*self.cursors, *self._given_up))
 
     def delivery(self, stream: Stream) -> DeliveryReport | None:
         """What became of `stream` so far; None when this lane has done with it."""

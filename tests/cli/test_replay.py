@@ -1,4 +1,4 @@
-"""`streamfan replay`, `--spill-dir` and `--on-sink-failure`, as somebody at a shell meets them."""
+"""`streamfan replay` and `--spill-dir`, as somebody at a shell meets them."""
 
 from __future__ import annotations
 
@@ -106,32 +106,6 @@ def test_folder_for_what_is_kept_is_looked_at_before_anything_begins(shell: Shel
     assert done.code == 2
     assert "'taken' cannot be made" in done.stderr
     assert not (shell.folder / "a.txt").exists()
-
-
-@pytest.mark.parametrize(("wanted", "reason"), [("abort", "cancelled"), ("continue", "stop")])
-def test_generation_is_stopped_by_a_failed_sink_only_where_that_is_wanted(
-    shell: Shell, wanted: str, reason: str
-) -> None:
-    shell.install_source(
-        "patient",
-        f"""
-        def run(self, fan, request):
-            with fan.open() as stream:
-                stream.write("text")
-                stopped = threading.Event()
-                stream.on_cancel(stopped.set)
-                stopped.wait({20 if wanted == "abort" else 1})
-        """,
-    )
-
-    done = shell.run(
-        "run", "--source", "patient", "-q", *BAD, "-s", "file:a.txt", "--on-sink-failure", wanted, "--summary", "json"
-    )
-
-    assert done.code == 3
-    (stream,) = done.summary["streams"]
-    assert stream["finish_reason"] == reason
-    assert shell.file("a.txt") == "text"
 
 
 @pytest.mark.parametrize(
