@@ -168,6 +168,10 @@ class StreamMetrics:
     ttft: Histogram
     tpot: Histogram
 
+    def ended_by(self, finish_reason: FinishReason) -> int:
+        """How many streams have ended that way."""
+        return next(ended.count for ended in self.ended if ended.finish_reason == finish_reason)
+
 
 class Measured(Protocol):
     """What is counted of a stream."""

@@ -13,11 +13,10 @@ from dataclasses import replace
 from enum import IntEnum
 from math import inf
 from queue import Empty, SimpleQueue
-from shlex import quote
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from streamfan.cli import console
+from streamfan.cli import console, last_lines
 from streamfan.cli.draining import Draining
 from streamfan.cli.leaving import Leaving
 from streamfan.cli.summary import show
@@ -77,7 +76,7 @@ class Session:
         self._may_generate = threading.Event()
         self._signal: signal.Signals | None = None
         self._deadline = inf
-        self._leaving = Leaving(self._say_what_is_missing)
+        self._leaving = Leaving(lambda: last_lines.say_missing(self._report))
         # daemon: a model that does not stop must not keep the interpreter alive.
         self._worker = threading.Thread(target=self._work, name="streamfan-source", daemon=True)
 
@@ -200,7 +199,7 @@ class Session:
             return Exit.USAGE
         if self._unreached:
             return Exit.NOT_REACHED
-        if self._error is not None or any(stream.finish_reason == "error" for stream in report.streams):
+        if self._error is not None or report.metrics.ended_by("error"):
             return Exit.GENERATION_FAILED
         if self._signal is not None:
             return 128 + self._signal
@@ -212,18 +211,9 @@ class Session:
         report = self._report
         if self._error is not None:
             console.complain(self._error)
-        for stream in report.streams:
-            if stream.error is not None and self._error is None:
-                console.say(f"Error: stream {stream.id!r} failed: {stream.error}")
-            elif stream.cancelled is not None and self._signal is None and not self._fan.deserted:
-                console.say(f"streamfan: stream {stream.id!r} was cancelled: {stream.cancelled}")
-        self._say_what_is_missing()
-        for path in self._kept:
-            console.say(
-                f"streamfan: what was not delivered is kept; try: streamfan replay {quote(str(path))} --sink ..."
-            )
-
-    def _say_what_is_missing(self) -> None:
-        for sink in self._report.sinks:
-            if sink.failed:
-                console.say(f"{'Error' if sink.required else 'Warning'}: {sink}")
+        else:
+            last_lines.say_failed_streams(report)
+        if self._signal is None and not self._fan.deserted:
+            last_lines.say_cancelled_streams(report)
+        last_lines.say_missing(report)
+        last_lines.say_kept(self._kept)

@@ -45,6 +45,16 @@ SATED = """
         return [Sated]
 """
 
+# Streams one after the other, of which the first have failed.
+MANY = """
+    def run(self, fan, request):
+        for number in range({streams}):
+            with fan.open(f"s{{number}}") as stream:
+                stream.write("text")
+                if number < {failing}:
+                    stream.fail("broken")
+"""
+
 
 def publish(shell: Shell, *arguments: str, text: str = TEXT, **more: Any) -> subprocess.Popen[bytes]:
     """A run that has published `text` to stdout and may go on: its standard input stays open."""
@@ -242,6 +252,41 @@ def test_text_that_is_kept_is_told_of_after_what_is_missing(shell: Shell) -> Non
     missing, kept = done.stderr.splitlines()[-2:]
     assert missing.endswith(f"; {SIZE} bytes not delivered")
     assert "streamfan replay spilled/" in kept
+
+
+def test_what_is_kept_of_many_streams_is_told_of_once(shell: Shell) -> None:
+    shell.install_ill_sinks()
+    shell.install_source("many", MANY.format(streams=20, failing=0))
+
+    done = shell.run("run", "--source", "many", "-q", "-s", "raising", "--spill-dir", "my spilled")
+
+    told = [line for line in done.stderr.splitlines() if "is kept" in line]
+    hint = "try: streamfan replay 'my spilled'/*.jsonl --sink ..."
+    assert told == [f"streamfan: what was not delivered of 20 streams is kept; {hint}"]
+
+
+# Streams that fail
+
+
+@pytest.mark.parametrize(("failing", "more"), [(1, "1 stream failed"), (12, "12 streams failed")])
+def test_stream_that_failed_is_not_forgotten_for_a_thousand_later_ones(shell: Shell, failing: int, more: str) -> None:
+    shell.install_source("many", MANY.format(streams=2000, failing=failing))
+
+    done = shell.run("run", "--source", "many", "-q", *JSONL)
+
+    assert (done.code, done.stderr.splitlines()[-1]) == (1, f"Error: {more}")
+
+
+def test_first_streams_that_failed_are_named_and_the_others_counted(shell: Shell) -> None:
+    shell.install_source("many", MANY.format(streams=13, failing=12))
+
+    done = shell.run("run", "--source", "many", "-q", *JSONL)
+
+    first, *_, tenth, last = done.stderr.splitlines()
+    assert done.code == 1
+    assert first == "Error: stream 's0' failed: Error: broken"
+    assert tenth == "Error: stream 's9' failed: Error: broken"
+    assert last == "Error: 2 more streams failed"
 
 
 # Closed pipes
