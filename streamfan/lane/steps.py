@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from streamfan.cursor import Step
+from streamfan.lane.calls import forget_frames
 
 if TYPE_CHECKING:
     from streamfan.cursor import Cursor
@@ -55,6 +56,7 @@ class Steps:
         try:
             cursor.opened_at(held)
         except ValueError as nonsense:
+            forget_frames(nonsense)
             return nonsense
         cursor.beat_at = monotonic() + (self._sink.heartbeat or inf)
         return None

@@ -141,7 +141,6 @@ def test_stream_that_is_given_up_while_it_is_opened_is_closed_when_that_has_retu
     assert not sink.ends[0].complete
 
 
-@pytest.mark.guarantee("any sink", "slow")
 def test_stream_that_is_given_up_while_its_sink_says_how_large_it_is_is_closed() -> None:
     class Weighing(GatedSink):
         def size(self, text: str) -> int:
@@ -184,6 +183,7 @@ def test_lane_that_hangs_while_text_flows_is_soon_found_to_be_behind(monkeypatch
     assert "bytes behind" in str(fan.report.streams[0].deliveries[0].error)
 
 
+@pytest.mark.guarantee("any sink", "slow")
 def test_sink_that_is_slow_but_makes_progress_may_be_any_far_behind() -> None:
     turn = threading.Semaphore(0)
     take_turn = injects(turn.acquire)

@@ -325,17 +325,27 @@ def test_destination_that_forgets_everything_again_and_again_is_given_up() -> No
     assert delivery.error == "busy"
 
 
-def test_errors_keep_nothing_of_the_streams_that_met_them() -> None:
-    class Broken(MemorySink):
-        def write(self, chunk: Chunk) -> None:
-            try:
-                raise KeyError("within")
-            except KeyError as error:
-                raise ExceptionGroup("several", [ValueError("broken")]) from error
+class Broken(MemorySink):
+    """Fails with errors that have others within them."""
 
+    def write(self, chunk: Chunk) -> None:
+        try:
+            raise KeyError("within")
+        except KeyError as error:
+            raise ExceptionGroup("several", [ValueError("broken")]) from error
+
+
+class Boastful(MemorySink):
+    """Says that it holds what was never sent."""
+
+    def open(self, stream: StreamInfo) -> int | None:
+        return 10**9
+
+
+@pytest.mark.parametrize("kind", [Broken, Boastful])
+def test_errors_keep_nothing_of_the_streams_that_met_them(kind: type[MemorySink]) -> None:
     cursors: list[weakref.ref[Cursor]] = []
-    sink = Broken()
-    with Fan(sink) as fan:
+    with Fan(kind()) as fan:
         last = fan.open()
         for _ in range(20):
             # The next one is there before the last one has ended, so that a frame knows both.
