@@ -19,13 +19,14 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from streamfan.errors import Retryable, SinkError, StreamfanError
+from streamfan.redis.control import CancelRequest
 from streamfan.redis.names import Names
 from streamfan.redis.servers import Servers
 from streamfan.retry import Backoff
 from streamfan.subscriber.ears import Ears
 from streamfan.subscriber.faults import told
 from streamfan.subscriber.roll import Roll
-from streamfan.subscriber.stopping import Stop, ask
+from streamfan.subscriber.stopping import Stop, ask, ask_again
 from streamfan.subscriber.watches import PATIENCE, Watches
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Hub:
         self._roll = Roll(self._servers, self._ears, prefix)
         self._orders: deque[Callable[[], object]] = deque()
         self._stops: deque[tuple[str, Stop, Future[bool]]] = deque()
+        # Those that were left, of streams that are read: a server that comes back without one is given it again.
+        self._requests: dict[str, CancelRequest] = {}
         self._alarm, self._ringer = socket.socketpair()
         for end in (self._alarm, self._ringer):
             end.setblocking(False)
@@ -177,6 +180,7 @@ class Hub:
     def _reach(self) -> float:
         if self._contact is None:
             self._servers.at(Names(self._prefix, "").log)
+            self._ask_again()
             self._contact = monotonic()
             self._bearable = self._bearable or self._contact + PATIENCE
         now = monotonic()
@@ -217,11 +221,25 @@ class Hub:
         while self._stops:
             stream, stop, future = self._stops[0]
             if not future.cancelled():
-                _settle(future, self._left(Names(self._prefix, stream), stop))
+                outcome = self._left(Names(self._prefix, stream), stop)
+                if isinstance(outcome, CancelRequest):
+                    self._forget_requests()
+                    self._requests[stream] = outcome
+                _settle(future, outcome if isinstance(outcome, StreamfanError) else outcome is not None)
             self._stops.popleft()
 
-    def _left(self, names: Names, stop: Stop, *, again: bool = True) -> StreamfanError | bool:
-        """Leave a request to stop: whether there was somebody to ask, or what it has met."""
+    def _ask_again(self) -> None:
+        self._forget_requests()
+        for stream, request in self._requests.items():
+            names = Names(self._prefix, stream)
+            ask_again(self._servers.at(names.cancel), names, request)
+
+    def _forget_requests(self) -> None:
+        """Nobody waits for what comes of those to streams that are not read, or not any more."""
+        self._requests = {stream: request for stream, request in self._requests.items() if stream in self._watches}
+
+    def _left(self, names: Names, stop: Stop, *, again: bool = True) -> StreamfanError | CancelRequest | None:
+        """Leave a request to stop: the request, None where there was nobody to ask, or what it has met."""
         asked = monotonic()
         connection = self._servers.at(names.log)
         try:

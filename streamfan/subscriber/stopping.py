@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streamfan.errors import CancelRefused, StreamNotFound
+from streamfan.redis.connection import milliseconds
 from streamfan.redis.control import REQUEST_KEPT, CancelRequest, proof
 from streamfan.subscriber import history
 
@@ -32,8 +33,8 @@ class Stop:
     token: str | None = field(repr=False)
 
 
-def ask(connection: Connection, names: Names, stop: Stop) -> bool:
-    """Leave a request for the producer; False where the stream has ended, and there is nobody to ask.
+def ask(connection: Connection, names: Names, stop: Stop) -> CancelRequest | None:
+    """Leave a request for the producer, and return it; None where the stream has ended, and there is nobody to ask.
 
     Raises:
         StreamNotFound: There is no such stream.
@@ -44,7 +45,7 @@ def ask(connection: Connection, names: Names, stop: Stop) -> bool:
     lease = seen.lease
     claimed = max((id.attempt for id, _ in history.entries(answers[2])), default=0)
     if seen.ended and seen.last is not None and seen.last.attempt >= claimed:
-        return False
+        return None
     if seen.last is None and lease is None:
         said = f"there is no stream {names.stream!r} in Redis at {connection.address}"
         raise StreamNotFound(said, stream=names.stream)
@@ -62,8 +63,18 @@ def ask(connection: Connection, names: Names, stop: Stop) -> bool:
         by=stop.by,
         proof=None if stop.token is None else proof(stop.token, names.stream, attempt),
     )
-    connection.command("SET", names.cancel, request.encode(), "PX", int(REQUEST_KEPT * 1000))
-    return True
+    connection.command(*_leave(names, request))
+    return request
+
+
+def ask_again(connection: Connection, names: Names, request: CancelRequest) -> None:
+    """Leave a request that was left before, where the server has lost it; one that it has stays as it is."""
+    # A refusal is nothing new to say to anybody: it was allowed before, and whoever reads meets what is wrong.
+    connection.answers((*_leave(names, request), "NX"))
+
+
+def _leave(names: Names, request: CancelRequest) -> history.Command:
+    return ("SET", names.cancel, request.encode(), "PX", milliseconds(REQUEST_KEPT))
 
 
 def _check(lease: Lease, stream: str, stop: Stop) -> None:

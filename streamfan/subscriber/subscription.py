@@ -102,7 +102,8 @@ class Subscription(_Subscription[T]):
         What is meant is the attempt of which something was given, or else whichever there is.
 
         Returns when the request is where the producer finds it, also if one of the two is cut off from Redis for a
-        while. What comes of it is in the end event: `cancelled`, with `reason` and `by`.
+        while. A server that restarts without it is given it again, as long as the stream is read here. What comes of it
+        is in the end event: `cancelled`, with `reason` and `by`.
 
         Raises:
             CancelRefused: The producer hears no request, or none without its token.

@@ -72,6 +72,10 @@ class Watches:
     def __bool__(self) -> bool:
         return bool(self._by_stream)
 
+    def __contains__(self, stream: str) -> bool:
+        """Whether anybody reads the stream."""
+        return stream in self._by_stream
+
     @property
     def strained(self) -> bool:
         """Whether the connection broke the last time that somebody was read for."""

@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streamfan import subscribe
+from streamfan.events import Cancellation
 from streamfan.fan import Fan
 from streamfan.redis.control import CancelRequest, proof
 from streamfan.redis.lease import Lease
 from streamfan.sinks.redis import RedisOptions, RedisSink
 from tests.support.deliveries import chunks, ending
+from tests.support.fault_proxy import FaultProxy
+from tests.support.producer import Background, wait_for_listeners
+from tests.support.redis_server import PATIENCE, RedisServer
 from tests.support.redis_sinks import between, log_of
+from tests.support.sinks import wait_until
 from tests.support.streams import info
 
 if TYPE_CHECKING:
     from streamfan.events import StreamInfo
-    from tests.support.redis_server import RedisServer
     from tests.support.redis_sinks import Make
 
 KEY = "streamfan:{s}:cancel"
@@ -224,3 +228,31 @@ def test_a_fan_stops_and_says_who_wanted_it(url: str, client: Any) -> None:
     end = log_of(client)[-1][1]
     assert (end["finish_reason"], end["cancel"]) == ("cancelled", {"reason": "enough", "by": "ann"})
     assert not client.exists(KEY)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_request_outlives_a_server_that_comes_back_empty(*, begun: bool) -> None:
+    with RedisServer() as server, FaultProxy(server.port) as proxy, Fan() as fan:
+        fan.add(RedisSink(proxy.url, RedisOptions.model_validate({"control": True})))
+        subscription = subscribe(server.url, "s", wait=PATIENCE)
+        with fan.open("s") as stream:
+            stream.write("a ")
+            wait_until(lambda: server.client.exists("streamfan:{s}:lease"))
+            if begun:
+                next(subscription)
+            # The producer hears nothing of it before the server has lost it.
+            proxy.stall()
+            assert subscription.cancel("enough", by="ann")
+            reading = Background(lambda: [*subscription])
+            wait_for_listeners(server.client, "streamfan:{s}:live")
+            server.kill()
+            server.start()
+            proxy.cut()
+            proxy.resume()
+
+            wait_until(lambda: stream.cancelled)
+        reading.result()
+
+        assert subscription.outcome is not None
+        assert subscription.outcome.cancel == Cancellation("enough", "ann")
+        wait_until(lambda: not server.client.exists(KEY))
