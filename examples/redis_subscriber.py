@@ -15,6 +15,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +66,9 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     stream, *more = sys.argv[1:]
     url = more[0] if more else os.environ.get("REDIS_URL", "redis://localhost:6379/0")
-    with redis.Redis.from_url(url, decode_responses=True) as client:
+    # A server that restarts is asked again for about half a minute: what is asked here may be asked twice.
+    retry = Retry(ConstantBackoff(1), 30)
+    with redis.Redis.from_url(url, decode_responses=True, retry=retry) as client:
         try:
             for text in follow(client, stream):
                 print(text, end="", flush=True)

@@ -129,6 +129,24 @@ def test_a_stream_that_was_cancelled_or_empty_has_an_end_like_any_other(server: 
     assert ending(start(*reader, "s", server.url)) == (0, b"", "")
 
 
+def test_a_server_that_is_killed_and_comes_back_with_its_file_is_read_on(reader: list[str]) -> None:
+    with RedisServer("appendonly yes", "appendfsync always") as server, Fan(server.url) as fan:
+        with fan.open(id="s") as stream:
+            stream.write(PIECES[0])
+            wait_until(lambda: server.client.xlen(LOG) == 2)
+            process = start(*reader, "s", server.url)
+            assert process.stdout is not None
+            begun = process.stdout.read(len(PIECES[0].encode()))
+            server.kill()
+            server.start()
+            for piece in PIECES[1:]:
+                stream.write(piece)
+
+        code, output, stderr = ending(process)
+
+    assert (code, (begun + output).decode(), stderr) == (0, TEXT, "")
+
+
 def test_no_such_stream_is_said_at_once(server: RedisServer, reader: list[str]) -> None:
     code, output, stderr = ending(start(*reader, "s", server.url))
 
