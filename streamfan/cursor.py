@@ -256,7 +256,6 @@ class Cursor:
             self._count_sent(held)
             self.offset = held
             self._gaps = [gap for gap in self._gaps if gap.end <= held]
-            self._no_boundary_below = 0
             self._hash = hashlib.sha256(self.stream.read(0, held))
 
     def delivered(self, chunk: Chunk, now: float) -> None:

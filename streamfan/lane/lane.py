@@ -253,12 +253,13 @@ class Lane:
         self._abandoned = True
         self.expire(now)
         what = f"{call.method}() has not returned after {now - call.started:.1f} s" if call else "not finished in time"
-        self._health.fault(timeout := SinkTimeout(what))
+        timeout = SinkTimeout(what)
+        for cursor in self._ledger.cursors:
+            # No more than a note: the cursor is the lane's own, whose call may still return, and is no success then.
+            cursor.error = cursor.error or timeout
+        self._health.fault(timeout)
         if call is not None:
             self._counters.fail(call.method, timeout)
-        for cursor in self._ledger.cursors:
-            # No more than a note: the cursor is the lane's own, whose call may still return.
-            cursor.error = cursor.error or timeout
         self._note_state()
 
     # What happens on the lane's thread
@@ -419,7 +420,7 @@ class Lane:
         if step is Step.WRITE:
             self._pace.wrote(monotonic())
         # Where a stream is opened again and again, and each write fails, nothing has worked.
-        if step is not Step.OPEN and cursor.error is None and not self._abandoned:
+        if step is not Step.OPEN and cursor.error is None:
             self._health.failing = False
         if step is not Step.OPEN or not cursor.retrying:
             self._backlog.progress(monotonic())

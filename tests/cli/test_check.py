@@ -6,7 +6,23 @@ import json
 import re
 
 from tests.support.command import Shell
+from tests.support.distributions import Site
 from tests.support.redis_server import free_port
+
+CLINGING = """
+    import threading
+    from streamfan import Sink, hookimpl
+
+    class Clinging(Sink):
+        name = "clinging"
+        def write(self, chunk): ...
+        def disconnect(self):
+            threading.Event().wait()
+
+    @hookimpl
+    def streamfan_sinks():
+        return [Clinging]
+"""
 
 
 def test_what_was_reached_is_said_and_nothing_is_made(shell: Shell) -> None:
@@ -40,6 +56,15 @@ def test_sink_that_is_not_required_is_a_warning(shell: Shell) -> None:
 
     assert done.code == 0
     assert "Warning: sink 'redis'" in done.stderr
+
+
+def test_sink_that_does_not_let_go_keeps_nobody_waiting(shell: Shell) -> None:
+    Site(shell.site).install_sink("clinging", CLINGING)
+
+    done = shell.run("check", "-s", "clinging", "-o", "clinging.lane.call_timeout=1000")
+
+    assert done.code == 0
+    assert "sink 'clinging': reached" in done.stdout.decode()
 
 
 def test_configuration_that_is_wrong_is_usage(shell: Shell) -> None:

@@ -161,6 +161,21 @@ def test_streams_that_each_fail_for_a_while_are_all_delivered() -> None:
     assert sorted(chunk.text for chunk in sink.chunks) == sorted(f"row {row}" for row in range(STREAMS))
 
 
+def test_streams_that_were_given_up_do_not_keep_the_next_one_from_its_first_try() -> None:
+    sink = Destination("open")
+    sink.down = True
+    with Fan() as fan:
+        fan.add(sink, lane=LaneOptions(max_elapsed=0.001))
+        while fan.report.finished < 10:
+            with fan.open() as stream:
+                stream.write("text")
+            wait_until(lambda: not fan._lanes[0]._ledger.cursors)
+        on = fan._lanes[0]._outage.on
+
+    assert sink.tries("open") >= 10
+    assert not on
+
+
 def test_deadline_is_kept_where_200_streams_wait_for_a_destination_that_is_down() -> None:
     sink = Destination("open", "write", "close")
     fan = Fan()
