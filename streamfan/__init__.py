@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from streamfan.report import Report
     from streamfan.sink import AsyncSink, Delivery, Sink, SinkOptions
     from streamfan.sinks.callback import Callback
+    from streamfan.spill import Spill
     from streamfan.stream import Stream
     from streamfan.streamer import Streamer
     from streamfan.subscriber import AsyncSubscription, Subscription, asubscribe, subscribe
@@ -73,6 +74,7 @@ _HOMES = {
     "streamfan.report": ("Report",),
     "streamfan.sink": ("AsyncSink", "Delivery", "Sink", "SinkOptions"),
     "streamfan.sinks.callback": ("Callback",),
+    "streamfan.spill": ("Spill",),
     "streamfan.stream": ("Stream",),
     "streamfan.streamer": ("Streamer",),
     "streamfan.subscriber": ("AsyncSubscription", "Subscription", "asubscribe", "subscribe"),
@@ -105,6 +107,7 @@ __all__ = [
     "SinkClosed",
     "SinkOptions",
     "SinksFailed",
+    "Spill",
     "Start",
     "Stream",
     "StreamEnded",

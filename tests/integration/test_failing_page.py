@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 
 from streamfan.cli.session import Exit
+from streamfan.events import Text
 from streamfan.options import LaneOptions, WhenFull
+from streamfan.recording import lines
 from tests.support.command import Shell
 from tests.support.page import DOCS, blocks, rows, run_line
 
@@ -39,6 +41,20 @@ def test_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
     assert "streamfan replay" in kept.stderr
     assert later.stderr == ""
     assert summary.summary["exit_code"] == 0
+
+
+def test_program_of_the_page_keeps_what_was_not_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (program,) = blocks(PAGE, "python")
+
+    exec(compile(program, PAGE, "exec"), {})
+
+    kept = tmp_path / capsys.readouterr().out.strip()
+    assert kept.parent == tmp_path / "kept"
+    events = (line.event for line in lines(kept.read_bytes().splitlines()))
+    assert "".join(event.text for event in events if isinstance(event, Text)) == STORY
 
 
 def test_exit_codes_of_the_page_are_all_there_are() -> None:

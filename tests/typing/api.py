@@ -30,6 +30,7 @@ from streamfan import (
     ServerError,
     Sink,
     SinkOptions,
+    Spill,
     Start,
     Stream,
     StreamFailed,
@@ -45,6 +46,7 @@ from streamfan.metrics import FanCollector, MetricsFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from streamfan.report import StreamReport
 
@@ -193,3 +195,9 @@ def watched(fan: Fan) -> None:
         assert_type(fan.report.sinks[0].metrics.sent.bytes, int)
     assert_type(fan.report.streams[0].tpot, float | None)
     assert_type(fan.report.metrics.tokens, int)
+
+
+def kept(fan: Fan) -> None:
+    spill = Spill("kept")
+    fan.observe(spill, patience=20.0)
+    assert_type(spill.kept["my-id", 1], Path)
