@@ -9,8 +9,9 @@ from redis import connection as redis_connection
 from redis._parsers import _HiredisParser, _RESP2Parser
 
 from streamfan.subscriber import hubs
+from tests.support.receiver import CERTIFICATE
 from tests.support.redis_cluster import RedisCluster
-from tests.support.redis_server import RedisServer
+from tests.support.redis_server import RedisServer, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,15 @@ def cluster(running_cluster: RedisCluster) -> RedisCluster:
     running_cluster.restart()
     running_cluster.clear()
     return running_cluster
+
+
+@pytest.fixture
+def tls() -> Iterator[tuple[RedisServer, str]]:
+    """A server, and the URL of its encrypted port."""
+    port = free_port()
+    files = (f"tls-{kind}-file {CERTIFICATE}" for kind in ("cert", "key", "ca-cert"))
+    with RedisServer(f"tls-port {port}", "tls-auth-clients no", *files) as server:
+        yield server, f"rediss://localhost:{port}/0?ssl_ca_certs={CERTIFICATE}"
 
 
 @pytest.fixture(params=["redis-py's", "hiredis"])

@@ -8,16 +8,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from streamfan import Fan
 from tests.support.redis_server import RedisServer
 from tests.support.sinks import wait_until
-
-if TYPE_CHECKING:
-    pass
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PIECES = [

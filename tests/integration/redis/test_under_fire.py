@@ -31,12 +31,6 @@ LONG = [f"{number}: über 狐 und 😀\n" for number in range(300)]
 DURABLE = ("appendonly yes", "appendfsync always")
 
 
-@pytest.fixture(scope="module", params=["scripts", "no scripts"])
-def any_server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    with RedisServer(*(['rename-command EVAL ""'] if request.param == "no scripts" else [])) as server:
-        yield server
-
-
 @pytest.fixture
 def proxy(any_server: RedisServer) -> Iterator[FaultProxy]:
     with FaultProxy(any_server.port) as proxy:

