@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from streamfan.errors import UsageError
 from streamfan.redis.address import Address
+from streamfan.redis.client import check_client
 from streamfan.redis.names import check_prefix, has_no_utf8
-from streamfan.subscriber.faults import check_client
 from streamfan.subscriber.reading import Wanted
 from streamfan.subscriber.subscription import AsyncSubscription, Subscription
 

@@ -16,7 +16,7 @@ from streamfan.subscriber.watch import Look
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from streamfan.redis.connection import Argument
+    from streamfan.redis.connection import Command
     from streamfan.redis.names import Names
 
 log = logging.getLogger("streamfan.subscriber")
@@ -24,15 +24,10 @@ log = logging.getLogger("streamfan.subscriber")
 PAGE = 128
 """Entries of a log that are asked for at once, at most."""
 
-OTHER_TYPE = "WRONGTYPE"
-"""What an answer begins with that says that a key is not what it should be."""
-
 _PAGE_BYTES = 256 * 1024
 
 DEFAULT_LEASE = 20.0
 """Seconds that a lease lasts where its producer has not said it."""
-
-Command = tuple["Argument", ...]
 
 
 def newest(names: Names) -> Command:

@@ -8,7 +8,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from streamfan.errors import Restarted, StreamError, TextAltered, WireError
-from streamfan.events import End, Start, decode
+from streamfan.events import End, decode
+from streamfan.redis.entries import id_of
 from streamfan.redis.names import EntryId
 from streamfan.subscriber.position import Position
 
@@ -184,10 +185,8 @@ class Reader:
     def _give_decoded(self, id: EntryId, data: bytes) -> None:
         try:
             event = decode(data)
-            if id != _entry_id(event):
-                raise WireError(
-                    f"stream {self.stream!r}: entry {id} of its log is a {event.type} of {_entry_id(event)}"
-                )
+            if id != id_of(event):
+                raise WireError(f"stream {self.stream!r}: entry {id} of its log is a {event.type} of {id_of(event)}")
             self._give(event)
         except (StreamError, WireError) as error:
             self.fail(error)
@@ -198,13 +197,3 @@ class Reader:
             self.phase = Phase.OVER
         if fresh is not None:
             self.mailbox.put(fresh)
-
-
-def _entry_id(event: Event) -> EntryId:
-    """Where in a log an event has to be."""
-    match event:
-        case Start():
-            return EntryId(event.attempt, 0)
-        case End():
-            return EntryId(event.attempt, event.offset + 1)
-    return EntryId(event.attempt, event.end)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from streamfan.errors import SinkError, WireError
 from streamfan.events import End, Start, decode, is_stream_id
 from streamfan.redis.batch import accept
+from streamfan.redis.client import check_client
 from streamfan.redis.entries import held
 from streamfan.redis.errors import OtherType
 from streamfan.redis.names import Names, check_prefix, index
 from streamfan.redis.servers import Servers
 from streamfan.subscriber import history
-from streamfan.subscriber.faults import check_client, told
+from streamfan.subscriber.faults import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from streamfan.events import Event
     from streamfan.redis.address import Address
-    from streamfan.redis.connection import Connection
+    from streamfan.redis.connection import Command, Connection
 
 # Streams that are asked about in one go.
 _BATCH = 64
@@ -81,7 +82,7 @@ def _recent(servers: Servers, streams: Sequence[Names]) -> list[RecentStream]:
 
 
 def _ask(
-    servers: Servers, streams: Iterable[Names], question: Callable[[Names], Sequence[history.Command]]
+    servers: Servers, streams: Iterable[Names], question: Callable[[Names], Sequence[Command]]
 ) -> dict[Names, list[Any]]:
     """What the servers say of each stream, many of which are asked about in one go; None of what is something else."""
     by_connection: dict[Connection, list[Names]] = {}
@@ -100,11 +101,11 @@ def _ask(
     return said
 
 
-def _look(names: Names) -> tuple[history.Command, ...]:
+def _look(names: Names) -> tuple[Command, ...]:
     return (("GET", names.lease), history.newest(names))
 
 
-def _first(names: Names, attempt: int) -> history.Command:
+def _first(names: Names, attempt: int) -> Command:
     return ("XRANGE", names.log, f"{attempt}-0", "+", "COUNT", 1)
 
 

@@ -11,7 +11,7 @@ from streamfan.redis.control import REQUEST_KEPT, CancelRequest, proof
 from streamfan.subscriber import history
 
 if TYPE_CHECKING:
-    from streamfan.redis.connection import Connection
+    from streamfan.redis.connection import Command, Connection
     from streamfan.redis.lease import Lease
     from streamfan.redis.names import Names
 
@@ -73,7 +73,7 @@ def ask_again(connection: Connection, names: Names, request: CancelRequest) -> N
     connection.answers((*_leave(names, request), "NX"))
 
 
-def _leave(names: Names, request: CancelRequest) -> history.Command:
+def _leave(names: Names, request: CancelRequest) -> Command:
     return ("SET", names.cancel, request.encode(), "PX", milliseconds(REQUEST_KEPT))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from streamfan.errors import Retryable, ServerRefused, SinkError, WireError
 from streamfan.events import decode
 from streamfan.redis.batch import readable
+from streamfan.redis.errors import OtherType
 from streamfan.redis.names import Names
 from streamfan.subscriber import history
 from streamfan.subscriber.faults import told
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from streamfan.events import Event
     from streamfan.redis.address import Address
-    from streamfan.redis.connection import Connection
+    from streamfan.redis.connection import Command, Connection
     from streamfan.redis.servers import Servers
     from streamfan.subscriber.ears import Ears
     from streamfan.subscriber.reader import Reader
@@ -253,7 +254,7 @@ class Watches:
         self._busy.add(watch)
         self._tidy(watch)
 
-    def _ask(self, connection: Connection, *commands: history.Command) -> list[Any]:
+    def _ask(self, connection: Connection, *commands: Command) -> list[Any]:
         asked = monotonic()
         answers = connection.answers(*commands)
         if monotonic() - asked > _PROMPT:
@@ -285,13 +286,13 @@ def _refusal(answer: SinkError, stream: str) -> ServerRefused | WireError:
     """What a reader is told; an answer that says that the connection is of no more use is raised."""
     if isinstance(answer, Retryable):
         raise answer
-    if history.OTHER_TYPE in str(answer):
+    if isinstance(answer, OtherType):
         # The server has nothing against whoever asks.
         return WireError(f"stream {stream!r}: one of its keys is something else: {answer}")
     return ServerRefused(str(answer))
 
 
-def _look(watch: Watch) -> tuple[history.Command, ...]:
+def _look(watch: Watch) -> tuple[Command, ...]:
     return (history.newest(watch.names),) if watch.peeks else history.look(watch.names)
 
 
@@ -302,7 +303,7 @@ def _entries(reader: Reader) -> int:
     return 1 if reader.phase is Phase.SEEKING else reader.page_length
 
 
-def _question(names: Names, reader: Reader) -> history.Command:
+def _question(names: Names, reader: Reader) -> Command:
     if reader.phase is Phase.SEEKING:
         return history.newest(names)
     return history.page(names, reader.next_id, reader.page_length)

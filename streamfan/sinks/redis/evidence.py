@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streamfan.events import End, Start, Text, decode
-from streamfan.redis.entries import field
+from streamfan.redis.entries import field, id_of
 from streamfan.redis.names import EntryId
 
 if TYPE_CHECKING:
@@ -60,12 +60,6 @@ class Evidence:
         """How many more token ids the entries have than the event; less than none, if they have fewer."""
         events = (event for _, event in entries_of(answers[1]))
         return sum(len(event.token_ids) for event in events if isinstance(event, Text)) - len(self._ids)
-
-
-def id_of(event: Start | Text | End) -> EntryId:
-    """Where an event stands in the log."""
-    sequence = event.end if isinstance(event, Text) else event.offset + 1 if isinstance(event, End) else 0
-    return EntryId(event.attempt, sequence)
 
 
 def belongs(entry: Entry) -> bool:

@@ -13,8 +13,9 @@ from streamfan.errors import Permanent, Retryable
 from streamfan.events import End, Start, encode
 from streamfan.redis.batch import accept, readable
 from streamfan.redis.connection import milliseconds
+from streamfan.redis.entries import id_of
 from streamfan.redis.names import EntryId
-from streamfan.sinks.redis.evidence import Evidence, belongs, entries_of, id_of
+from streamfan.sinks.redis.evidence import Evidence, belongs, entries_of
 from streamfan.sinks.redis.owner import was_later
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from streamfan.errors import MissingExtra
 from streamfan.hookspecs import hookimpl
 from streamfan.options import LaneOptions
+from streamfan.redis.client import check_client
 from streamfan.sink import Delivery, Sink
 from streamfan.sinks.redis.kept import Kept
 from streamfan.sinks.redis.link import Link
@@ -73,10 +73,7 @@ class RedisSink(Sink):
         return None if self._link.address is None else str(self._link.address)
 
     def connect(self) -> None:
-        try:
-            import redis  # noqa: F401 - only whether it is there
-        except ImportError:
-            raise MissingExtra("sink 'redis'", "redis", "redis") from None
+        check_client("sink 'redis'")
         self._link.find()
         self._mode.rehearse()
 
