@@ -36,6 +36,12 @@ local newest = found[1]
 if newest and not (newest[1] == ARGV[1] and newest[2][2] == ARGV[2]) then return 0 end
 return redis.pcall('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
 """
+# It may have been set anew since it was looked at. What is of another type was looked at as empty.
+_DELETE = """
+local held = redis.pcall('GET', KEYS[1])
+if held == ARGV[1] or type(held) == 'table' and ARGV[1] == '' then return redis.pcall('DEL', KEYS[1]) end
+return 0
+"""
 
 
 class Presence:
@@ -118,13 +124,15 @@ class Presence:
         """Asks what of the stream is left to take away, and keeps the rest for `ttl` from now."""
         return (("GET", self._names.lease), ("GET", self._names.cancel), *self._expiries(self._options.ttl))
 
-    def leave(self, answers: Answers) -> tuple[Command, ...]:
+    def leave(self, answers: Answers, *, scripts: bool) -> tuple[Command, ...]:
         """Take the answers to `farewell`, once the log has its end; what gives the lease back, and answers requests."""
         lease, request, *others = *map(readable, answers[:2]), *answers[2:]
         accept((lease, request, *others))
         self.ended = True
-        answered = [self._names.lease] if self._is_ours(lease) else []
-        answered += [self._names.cancel] if self._is_past(request) else []
+        answered = {self._names.lease: lease} if self._is_ours(lease) else {}
+        answered |= {self._names.cancel: request} if self._is_past(request) else {}
+        if scripts:
+            return tuple(("EVAL", _DELETE, 1, key, held) for key, held in answered.items())
         return (("DEL", *answered),) if answered else ()
 
     @property

@@ -97,7 +97,8 @@ class Producer:
         """
         closing, leaving = Batch(), Batch()
         self._log.conclude(end, closing)
-        closing.add(self._presence.farewell, lambda answers: leaving.add(self._presence.leave(answers)))
+        leave = partial(self._presence.leave, scripts=self.connection.scripts)
+        closing.add(self._presence.farewell, lambda answers: leaving.add(leave(answers)))
         closing.send(self.connection)
         leaving.join(beside)
         leaving.send(self.connection)

@@ -11,6 +11,7 @@ import pytest
 
 from streamfan.errors import Permanent
 from streamfan.events import Text, encode
+from streamfan.redis.control import CancelRequest
 from streamfan.redis.lease import Lease
 from tests.support.deliveries import chunks, ending
 from tests.support.redis_sinks import between, log_of
@@ -102,6 +103,27 @@ def test_an_attempt_that_comes_late_to_take_over_leaves_the_later_lease_alone(
         old.open(OLD)
 
     assert Lease.decode(server.client.get("streamfan:{s}:lease")).writer == "new1"
+
+
+def test_an_attempt_that_ends_while_it_is_taken_over_from_leaves_what_is_of_the_later_one(
+    server: RedisServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = make(control=True), make(control=True)
+    past, request = (CancelRequest(attempt=each.attempt, reason="enough", by="ann").encode() for each in (OLD, NEW))
+    old.open(OLD)
+    server.client.set("streamfan:{s}:cancel", past)
+
+    def take_over() -> None:
+        new.open(NEW)
+        server.client.set("streamfan:{s}:cancel", request)
+
+    # Between its looking at both, and its taking away what is its own.
+    between(monkeypatch, 1, take_over)
+
+    old.close(OLD, ending(OLD))
+
+    assert Lease.decode(server.client.get("streamfan:{s}:lease")).writer == "new1"
+    assert server.client.get("streamfan:{s}:cancel") == request.decode()
 
 
 @pytest.mark.parametrize("lease", [Lease(attempt=6, writer="new1", seconds=20.0).encode(), b"6 new1"])
