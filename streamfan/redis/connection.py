@@ -96,25 +96,33 @@ class Line:
 class Connection(Line):
     """A connection for commands and their answers.
 
+    Args:
+        scripts: Whether to find out if there are scripts.
+
     Attributes:
-        scripts: Whether the server runs Lua scripts for this user.
+        scripts: Whether the server runs Lua scripts for this user, as far as was to be found out.
         clustered: Whether the server is one of a Redis Cluster.
         sharded: Whether it has channels that belong to a slot, as a key does; a cluster of Redis 7 or later.
     """
 
     def __init__(
-        self, address: Address, credentials: Mapping[str, str] | None = None, *, timeout: float = TIMEOUT
+        self,
+        address: Address,
+        credentials: Mapping[str, str] | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        scripts: bool = False,
     ) -> None:
         super().__init__(address, credentials, timeout=timeout)
         # One round trip. HELLO is allowed to whoever has logged in, and PING tells best that this is still to be done.
-        questions = (("PING",), ("HELLO",), ("EVAL", "return 1", 0))
-        _, hello, evaluated = self._call(lambda: self._exchange(questions))
+        evaluating: tuple[Command, ...] = (("EVAL", "return 1", 0),) if scripts else ()
+        _, hello, *evaluated = self._call(lambda: self._exchange((("PING",), ("HELLO",), *evaluating)))
         said = dict(zip(hello[::2], hello[1::2], strict=True)) if self._granted(hello) else {}
-        self.scripts = self._granted(evaluated)
+        self.scripts = scripts and self._granted(*evaluated)
         self.clustered = said.get(b"mode") == b"cluster"
         major: bytes = said.get(b"version", b"").partition(b".")[0]
         self.sharded = self.clustered and major.isdigit() and int(major) >= _SHARDED_SINCE
-        if not self.scripts:
+        if not said or self.scripts < scripts:
             # fakeredis hangs up after every error. Nothing has been stored yet, so nobody need be told.
             self.close()
             self._call(self._connection.connect)

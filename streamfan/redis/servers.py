@@ -74,12 +74,19 @@ class Servers:
         address: A server; in a cluster any one of it.
         credentials: `username` and `password`, where the URL's are not to be used.
         timeout: Seconds that a server has for an answer.
+        scripts: Whether connections are to find out if there are scripts.
     """
 
     def __init__(
-        self, address: Address, credentials: Mapping[str, str] | None = None, *, timeout: float = TIMEOUT
+        self,
+        address: Address,
+        credentials: Mapping[str, str] | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        scripts: bool = False,
     ) -> None:
         self.address = address
+        self._scripts = scripts
         self._credentials = credentials
         self._timeout = timeout
         self._connections: dict[Address, Connection] = {}
@@ -192,7 +199,7 @@ class Servers:
             self._rests[address] = rest
             raise Retryable(rest.why, after=rest.until - begun)
         try:
-            return Connection(address, self._credentials, timeout=self._timeout)
+            return Connection(address, self._credentials, timeout=self._timeout, scripts=self._scripts)
         except Retryable as error:
             # One try that has timed out speaks for all streams: a thousand do not wait one after the other.
             spent = monotonic() - begun

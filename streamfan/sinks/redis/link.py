@@ -64,7 +64,7 @@ class Link:
     def _reached(self) -> Servers:
         if self._servers is None:
             assert self.address is not None, "a lane connects before it opens"
-            self._servers = Servers(self.address, self._credentials, timeout=_TIMEOUT)
+            self._servers = Servers(self.address, self._credentials, timeout=_TIMEOUT, scripts=True)
         return self._servers
 
     def _local(self) -> Address:

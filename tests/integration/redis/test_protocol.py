@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from streamfan import Fan
+from streamfan import Fan, subscribe
 from streamfan.events import End, Start, Text, decode
 from streamfan.redis.control import CancelRequest
 from streamfan.redis.lease import Lease
@@ -105,6 +105,20 @@ def test_users_of_the_page_may_do_what_they_must(server: RedisServer, users: dic
     assert subprocess.run(reading, check=True, capture_output=True, timeout=30).stdout.decode() == "世界"
     with client(users["stopper"]) as stopper:
         assert stopper.set(f"streamfan:{{{STREAM}}}:cancel", "{}", px=1000)
+
+
+def test_the_reader_of_the_page_asks_for_nothing_that_it_may_not(server: RedisServer, users: dict[str, str]) -> None:
+    with Fan(users["producer"]) as fan, fan.open(id=STREAM) as stream:
+        stream.write("世界")
+    server.client.execute_command("ACL", "LOG", "RESET")
+    before = server.client.info("stats")["total_connections_received"]
+
+    text = "".join(subscribe(users["reader"], STREAM))
+
+    assert text == "世界"
+    assert server.client.execute_command("ACL", "LOG") == []
+    # One for commands, and one for the channel.
+    assert server.client.info("stats")["total_connections_received"] - before == 2
 
 
 def test_users_of_the_page_may_not_do_more(server: RedisServer, users: dict[str, str]) -> None:
