@@ -9,10 +9,16 @@ goes on there. In the page:
     const source = new EventSource("/streams/ID");
     source.onmessage = (event) => { output.textContent += JSON.parse(event.data); };
     source.addEventListener("restart", () => { output.textContent = ""; });
+    source.addEventListener("gap", (event) => { output.textContent += "[...]"; });
     for (const over of ["end", "failed"]) source.addEventListener(over, () => source.close());
     stop.onclick = () => fetch("/streams/ID", { method: "DELETE" });
 
-A browser that leaves stops nothing. DELETE does, if the producer was started with `-o redis.control=true`.
+The data of `end` has `finish_reason`, and `error` or `cancel` where there is one; `gap` says from and to which byte the
+log has lost text. A browser that leaves stops nothing. DELETE does, if the producer was started with
+`-o redis.control=true`.
+
+Nobody is asked who they are: anybody who knows the id of a stream may read it, and stop it. Check before `subscribed`
+whose it is, as your application knows it.
 """
 
 from __future__ import annotations
@@ -22,13 +28,22 @@ import json
 import os
 import re
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from fastapi import FastAPI, Header, HTTPException
 from fastapi.responses import StreamingResponse
 
 from streamfan import asubscribe
-from streamfan.errors import CancelRefused, Restarted, StreamfanError, StreamNotFound, TextAltered, UsageError
+from streamfan.errors import (
+    CancelRefused,
+    HistoryTrimmed,
+    Restarted,
+    StreamfanError,
+    StreamNotFound,
+    TextAltered,
+    UsageError,
+)
 from streamfan.events import End, Text
 
 if TYPE_CHECKING:
@@ -109,7 +124,11 @@ async def relay(subscription: AsyncSubscription[Event], first: asyncio.Task[Even
                 if not (await asyncio.wait({coming}, timeout=QUIET))[0]:
                     yield ": still here\n\n"
                     continue
-                yield shown(coming.result())
+                try:
+                    yield shown(coming.result())
+                except HistoryTrimmed as lost:
+                    # What the log still has comes next.
+                    yield sse("gap", [lost.offset, lost.end])
                 coming = asyncio.ensure_future(anext(subscription))
         except StopAsyncIteration:
             return
@@ -130,11 +149,12 @@ def shown(event: Event) -> str:
         case Text():
             return sse("message", event.text, Place(event.attempt, event.end))
         case End():
-            return sse("end", event.finish_reason, Place(event.attempt, event.offset))
+            told = {"finish_reason": event.finish_reason, "error": event.error, "cancel": event.cancel}
+            return sse("end", told, Place(event.attempt, event.offset))
     return ""
 
 
-def sse(kind: str, data: str, place: Place | None = None) -> str:
+def sse(kind: str, data: object, place: Place | None = None) -> str:
     """A server-sent event; its data is JSON, for a text may have any characters."""
     id = f"id: {place}\n" if place else ""
-    return f"event: {kind}\n{id}data: {json.dumps(data, ensure_ascii=False)}\n\n"
+    return f"event: {kind}\n{id}data: {json.dumps(data, ensure_ascii=False, default=asdict)}\n\n"

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx2
 import pytest
@@ -93,6 +93,12 @@ def text_of(messages: list[Message]) -> str:
     return "".join(json.loads(message.data) for message in messages if message.kind == "message")
 
 
+def end_of(messages: list[Message]) -> Any:
+    """What the last of them says, which is the end."""
+    assert messages[-1].kind == "end"
+    return json.loads(messages[-1].data)
+
+
 def test_a_browser_has_the_text_and_its_end(server: RedisServer, relay: Relay) -> None:
     with Fan(server.url) as fan, fan.open(id="s", attempt=7) as stream:
         stream.write(TEXT)
@@ -100,7 +106,8 @@ def test_a_browser_has_the_text_and_its_end(server: RedisServer, relay: Relay) -
     messages = list(relay.read())
 
     assert text_of(messages) == TEXT
-    assert messages[-1] == Message("end", f"7-{len(TEXT.encode())}", '"stop"')
+    assert messages[-1].id == f"7-{len(TEXT.encode())}"
+    assert end_of(messages) == {"finish_reason": "stop", "error": None, "cancel": None}
 
 
 def test_a_browser_that_comes_back_goes_on_where_it_was(server: RedisServer, relay: Relay) -> None:
@@ -130,7 +137,22 @@ def test_an_error_of_the_producer_is_the_end(server: RedisServer, relay: Relay) 
 
     messages = list(relay.read())
 
-    assert [(message.kind, message.data) for message in messages] == [("message", '"half"'), ("end", '"error"')]
+    assert text_of(messages) == "half"
+    error = {"type": "ValueError", "message": "broken"}
+    assert end_of(messages) == {"finish_reason": "error", "error": error, "cancel": None}
+
+
+def test_a_browser_is_told_of_text_that_is_gone_and_has_the_rest(server: RedisServer, relay: Relay) -> None:
+    with Fan(server.url) as fan, fan.open(id="s") as stream:
+        stream.write("gone ")
+        wait_until(lambda: server.client.xlen(LOG) == 2)
+        stream.write("and there")
+    server.client.xdel(LOG, server.client.xrange(LOG)[1][0])
+
+    messages = list(relay.read())
+
+    assert [(message.kind, message.data) for message in messages[:2]] == [("gap", "[0, 5]"), ("message", '"and there"')]
+    assert messages[-1].kind == "end"
 
 
 def test_a_stream_that_is_not_there_is_not_found(relay: Relay) -> None:
@@ -164,7 +186,8 @@ def test_a_browser_can_stop_the_producer(server: RedisServer, relay: Relay) -> N
         assert relay.cancel() == 202
         wait_until(lambda: stream.cancelled)
         stream.end("cancelled")
-        assert list(reading)[-1].data == '"cancelled"'
+        cancel = {"reason": "stopped in the browser", "by": "browser"}
+        assert end_of(list(reading)) == {"finish_reason": "cancelled", "error": None, "cancel": cancel}
 
 
 def test_a_producer_that_hears_nobody_is_not_stopped(server: RedisServer, relay: Relay) -> None:
