@@ -67,6 +67,11 @@ Exit codes:
 @click.argument("stream", required=False)
 @click.option("--url", metavar="URL", help=f"The Redis; $REDIS_URL unless given, else {LOCAL}.")
 @click.option(
+    "--password-file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Holds the Redis's password; $STREAMFAN_REDIS_PASSWORD unless given, else it is the URL's.",
+)
+@click.option(
     "--from", "offset", type=click.IntRange(min=0), default=0, metavar="OFFSET", help="Leave out so many bytes of text."
 )
 @click.option(
@@ -99,7 +104,9 @@ Exit codes:
 )
 @click.option("--prefix", default="streamfan", show_default=True, help="What the producer's keys begin with.")
 @click.pass_context
-def tail(context: click.Context, /, stream: str | None, url: str | None, prefix: str, **how: Any) -> None:
+def tail(
+    context: click.Context, /, stream: str | None, url: str | None, password_file: str | None, prefix: str, **how: Any
+) -> None:
     """Follow a stream from another process; list streams, or stop one.
 
     Prints the text of STREAM from its start, and then as it comes; also of one that has ended, for as long as Redis
@@ -107,7 +114,7 @@ def tail(context: click.Context, /, stream: str | None, url: str | None, prefix:
     example, stops nobody but this command.
     """
     _check(_given(context))
-    address = find(url) or Address(LOCAL)
+    address = _address(url, password_file)
     # That a server is away, and that it is tried again.
     console.log_to_stderr(0)
     try:
@@ -117,6 +124,12 @@ def tail(context: click.Context, /, stream: str | None, url: str | None, prefix:
             context.exit(_tail(stream, address, prefix, **how))
     except (ServerError, StreamNotFound) as error:
         context.exit(_complain(error, address))
+
+
+def _address(url: str | None, password_file: str | None) -> Address:
+    address = find(url) or Address(LOCAL)
+    password = read_secret("--password-file", password_file, "STREAMFAN_REDIS_PASSWORD")
+    return address if password is None else address.with_password(password)
 
 
 # What goes only with another, and what does not go with which others.

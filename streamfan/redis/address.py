@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from streamfan.errors import ConfigError
 from streamfan.redis.names import has_no_utf8
@@ -57,6 +57,14 @@ class Address:
         # The servers of a cluster name no sockets to each other.
         scheme, path = ("redis", "") if parts.scheme == "unix" else (parts.scheme, parts.path)
         return Address(urlunsplit((scheme, netloc, path, parts.query, "")), self.origin)
+
+    def with_password(self, password: str) -> Address:
+        """The same, logging in with `password` instead of the URL's."""
+        parts = urlsplit(self.url)
+        userinfo, _, place = parts.netloc.rpartition("@")
+        user = userinfo.partition(":")[0]
+        netloc = f"{user}:{quote(password, safe='')}@{place}"
+        return Address(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), self.origin)
 
     def __str__(self) -> str:
         parts = urlsplit(self.url)

@@ -286,6 +286,26 @@ def test_a_wrong_password_is_exit_code_4_and_is_not_shown(shell: Shell) -> None:
     assert "s3cr3t" not in done.stderr
 
 
+@pytest.mark.parametrize("way", ["file", "environment"])
+def test_a_password_need_not_stand_in_the_url(shell: Shell, way: str) -> None:
+    (shell.folder / "password").write_text(f"{SECRET}\n", encoding="utf-8")
+    with RedisServer(f'requirepass "{SECRET}"') as locked:
+        with Producer(locked.url.replace("//", f"//:{QUOTED}@")) as producer:
+            producer.write("Once")
+            producer.end()
+        how = ("--url", locked.url.replace("//", "//default:s3cr3t-but-wrong@"))
+        done, listed = (
+            tail(shell, what, *how, "--password-file", "password")
+            if way == "file"
+            else tail(shell, what, *how, env={"STREAMFAN_REDIS_PASSWORD": SECRET})
+            for what in ("s", "--list")
+        )
+
+    assert (done.code, done.stdout, done.stderr) == (0, b"Once", "")
+    assert listed.code == 0
+    assert b"stop" in listed.stdout
+
+
 def test_that_a_server_is_away_is_said_once(shell: Shell) -> None:
     with RedisServer() as server, Producer(server.url) as producer:
         producer.write("Once ")
@@ -687,6 +707,7 @@ def test_cancel_stops_a_real_run_and_its_text_so_far_stays(shell: Shell, server:
         (["--list", "--wait", "5"], "--list does not go with --wait\nTry: streamfan tail --help"),
         (["s", "--cancel", "--events"], "--cancel does not go with --events\nTry: streamfan tail --help"),
         (["s", "--cancel", "--from", "5"], "--cancel does not go with --from\nTry: streamfan tail --help"),
+        (["s", "--password-file", "empty"], "--password-file: file 'empty' is empty"),
         (["s", "--cancel", "--token-file", "empty"], "--token-file: file 'empty' is empty"),
         (["s", "--cancel", "--token-file", "binary"], "--token-file: file 'binary' cannot be read: "),
         (["../s"], "stream id '../s' is malformed, expected 1 to 64 letters"),
@@ -746,10 +767,12 @@ def test_help_has_examples_and_exit_codes(shell: Shell) -> None:
     assert "130  interrupted; the stream goes on" in text
     for option in (
         "--url",
+        "--password-file",
         "--from",
         "--attempt",
         "--events",
         "--list",
+        "--count",
         "--json",
         "--cancel",
         "--token-file",

@@ -79,6 +79,18 @@ def test_the_way_to_another_server_differs_in_host_and_port_only(url: str, host:
 
 
 @pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://host:6380/3", f"redis://:{QUOTED}@host:6380/3"),
+        ("rediss://user:other@[::1]/0?ssl_ca_certs=x", f"rediss://user:{QUOTED}@[::1]/0?ssl_ca_certs=x"),
+        ("unix:///run/redis.sock?db=4", f"unix://:{QUOTED}@/run/redis.sock?db=4"),
+    ],
+)
+def test_a_password_takes_the_place_of_the_urls(url: str, expected: str) -> None:
+    assert Address(url, "$REDIS_URL").with_password(SECRET) == Address(expected, "$REDIS_URL")
+
+
+@pytest.mark.parametrize(
     ("query", "name"),
     [
         ("socket_timeout=-1", "socket_timeout"),
