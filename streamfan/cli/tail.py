@@ -53,9 +53,9 @@ Examples:
 
 \b
 Exit codes:
-  0  the stream has ended, and all of it was shown
-  1  the stream failed, was started again, or some of it could not be had; with --cancel also: it ended before it was
-     stopped
+  0  the stream has ended, and all of it was shown; with --cancel: it was stopped, or had ended before
+  1  the stream failed, was started again, or some of it could not be had; with --cancel also: it was asked to stop, and
+     ended otherwise
   2  usage
   4  the server could not be reached, or refused
   130  interrupted; the stream goes on

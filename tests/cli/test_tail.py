@@ -576,6 +576,24 @@ def test_cancel_stops_the_producer_and_says_what_became_of_it(shell: Shell, prod
     assert done.stderr == f"stream 's' has ended as 'cancelled' after 9 bytes: 'seen enough', by {request.by}\n"
 
 
+@pytest.mark.parametrize(("before", "code"), [(True, 0), (False, 1)])
+def test_cancel_of_a_stream_that_ends_by_itself_has_failed_only_if_it_was_asked(
+    shell: Shell, produce: Produce, *, before: bool, code: int
+) -> None:
+    producer = produce()
+    producer.show_life(20, control="open")
+    if before:
+        producer.end()
+    process = shell.start("tail", "s", "--cancel")
+    if not before:
+        wait_until(lambda: producer.client.exists(producer.names.cancel))
+        producer.end()
+
+    found, _, said = finished(process)
+
+    assert (found, said) == (code, "stream 's' has ended as 'stop' after 0 bytes\n")
+
+
 def test_cancel_waits_for_no_other_attempt_than_the_one_that_it_stops(shell: Shell, produce: Produce) -> None:
     producer = produce(attempt=7)
     producer.show_life(20, control="open")
