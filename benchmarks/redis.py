@@ -120,9 +120,10 @@ def latency(url: str, count: int) -> None:
     print(f"\nus until a chunk is in a reader's hands ({count} chunks, linger 0)\n{'':34}{'p50':>8}{'p99':>8}")
     reference = None
     for name, times in took.items():
+        bar = "" if reference is None else "   (bar: x1.5)"
         p50, p99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
         reference = reference or p50
-        print(f"{name:34}{p50:>8.0f}{p99:>8.0f}   x{p50 / reference:.2f}")
+        print(f"{name:34}{p50:>8.0f}{p99:>8.0f}   x{p50 / reference:.2f}{bar}")
 
 
 def throughput(url: str, count: int) -> None:
@@ -153,8 +154,8 @@ def throughput(url: str, count: int) -> None:
     sink.disconnect()
 
 
-def many(url: str, count: int) -> None:
-    """Many streams at once through one sink, read by one process."""
+def many(url: str, count: int) -> bool:
+    """Many streams at once through one sink, read by one process; whether nothing of them was lost."""
     with reader("all", url, str(count)) as everybody:
         everybody.ready()
         begun = time.perf_counter()
@@ -176,6 +177,7 @@ def many(url: str, count: int) -> None:
     print(f"{'seconds until all were read':34}{took:>8.1f}")
     print(f"{'peak memory of the publisher, MiB':34}{peak_memory():>8.0f}")
     print(f"{'peak memory of the reader, MiB':34}{result['peak']:>8.0f}")
+    return bool(report.complete == result["whole"] == count)
 
 
 # Processes
@@ -234,7 +236,7 @@ def peak_memory() -> float:
 
 
 def main() -> None:
-    """Measure, and print three tables."""
+    """Measure, and print three tables; fails if a stream was not whole at both ends."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--reader", nargs="+", help=argparse.SUPPRESS)
@@ -247,7 +249,8 @@ def main() -> None:
     with server() as url:
         latency(url, 2000 // share)
         throughput(url, 20_000 // share)
-        many(url, 1000 // share)
+        if not many(url, 1000 // share):
+            sys.exit("not all streams are complete and whole")
 
 
 if __name__ == "__main__":
