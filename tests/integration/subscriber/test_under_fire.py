@@ -111,8 +111,8 @@ def test_every_answer_may_be_lost(server: RedisServer, proxy: FaultProxy, kind: 
 
 # There are many replies, and what is in them is mostly the same.
 @pytest.mark.usefixtures("hasty")
-@pytest.mark.parametrize(("way", "step"), [("requests", 1), ("replies", 5)])
-def test_the_connection_may_be_cut_at_every_byte(server: RedisServer, proxy: FaultProxy, way: str, step: int) -> None:
+@pytest.mark.parametrize(("way", "step"), [("requests", 1), ("replies", 3)])
+def test_the_connection_may_be_cut_anywhere(server: RedisServer, proxy: FaultProxy, way: str, step: int) -> None:
     with fan_for(server.url) as fan, fan.open("s") as stream:
         stream.write(LINES[0])
     whole = text_of(server.client)
