@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streamfan.dropin import AsyncTextIteratorStreamer, TextIteratorStreamer, TextStreamer
     from streamfan.errors import (
         CancelRefused,
         HistoryTrimmed,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "streamfan.dropin": ("AsyncTextIteratorStreamer", "TextIteratorStreamer", "TextStreamer"),
     "streamfan.errors": (
         "CancelRefused",
         "HistoryTrimmed",
@@ -84,6 +86,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "AsyncSink",
     "AsyncSubscription",
+    "AsyncTextIteratorStreamer",
     "Callback",
     "CancelRefused",
     "Chunk",
@@ -119,6 +122,8 @@ __all__ = [
     "Subscription",
     "Text",
     "TextAltered",
+    "TextIteratorStreamer",
+    "TextStreamer",
     "UsageError",
     "WireError",
     "asubscribe",

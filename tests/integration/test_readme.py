@@ -44,7 +44,7 @@ def test_python_blocks_run_in_their_order(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REDIS_URL", redis.url)
-    streamer, start, by_hand, read, shout = blocks("python")
+    streamer, start, drop_in, by_hand, read, shout = blocks("python")
 
     names = run(streamer, {"__name__": "readme"})
     assert (tmp_path / "answer.txt").read_text(encoding="utf-8") == capfd.readouterr().out
@@ -53,6 +53,8 @@ def test_python_blocks_run_in_their_order(
     assert (tmp_path / "answer.txt").read_text(encoding="utf-8") == capfd.readouterr().out
     run(start, names)
     assert (tmp_path / "story.txt").read_text(encoding="utf-8") == capfd.readouterr().out
+    run(drop_in, names)
+    assert (tmp_path / "streamed.txt").read_text(encoding="utf-8") == capfd.readouterr().out != ""
     run(by_hand, names)
     assert capfd.readouterr().out.endswith("Once upon a time\n")
     run(shout, {"__name__": "shout"})

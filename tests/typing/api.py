@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from streamfan import (
     AsyncSink,
     AsyncSubscription,
+    AsyncTextIteratorStreamer,
     Callback,
     CancelRefused,
     Chunk,
@@ -38,6 +39,8 @@ from streamfan import (
     StreamNotFound,
     Subscription,
     Text,
+    TextIteratorStreamer,
+    TextStreamer,
     asubscribe,
     hookimpl,
     subscribe,
@@ -146,6 +149,22 @@ def with_transformers(model: Any, tokenizer: Any, inputs: Any) -> None:
         generation.cancel("enough", by="me")
         assert_type(generation.streams, tuple[Stream, ...])
         generation.result(timeout=3)
+
+
+class Upper(TextStreamer):
+    """A subclass, as programs have them."""
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        super().on_finalized_text(text.upper(), stream_end)
+
+
+async def dropped_in(model: Any, tokenizer: Any, inputs: Any) -> None:
+    with Upper(tokenizer, skip_prompt=True, sinks=["file:a.txt", on_text], skip_special_tokens=True) as streamer:
+        model.generate(**inputs, streamer=streamer, stopping_criteria=[streamer.stopping_criteria])
+    for text in TextIteratorStreamer(tokenizer, True, 3.0, sinks=streamer.fan):
+        print(text)
+    async for text in AsyncTextIteratorStreamer(tokenizer, timeout=3.0):
+        print(text)
 
 
 def elsewhere(url: str) -> None:
