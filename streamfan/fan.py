@@ -29,16 +29,17 @@ from streamfan.observers import Observers
 from streamfan.options import LaneOptions
 from streamfan.report import DeliveryReport, Report, SinkReport, StreamReport
 from streamfan.sink import Sink
-from streamfan.sinks.callback import Callback
+from streamfan.sinks.callback import Calling
 from streamfan.specs import check_id, check_unique
 from streamfan.stream import Stream
 from streamfan.streamer import Streamer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from types import TracebackType
 
+    from streamfan.making import SinkLike
     from streamfan.observers import Observer
     from streamfan.streamer.specials import TokenIds
 
@@ -59,14 +60,15 @@ class Fan:
     became of each.
 
     Args:
-        sinks: Specifications ("file:answer.txt"), `Sink` objects, or callables `(text, end)`.
+        sinks: Specifications ("file:answer.txt"), `Sink` objects, callables `(text, end)`, or objects with `on_token`,
+            see `ListenerSink`; functions and methods may be coroutine functions.
         close_timeout: Seconds that `close` may take altogether. None: as long as lanes make progress, by their options.
 
     Raises:
         UsageError: A sink that does not exist, or cannot be made as it was said.
     """
 
-    def __init__(self, *sinks: str | Sink | Callable[[str, bool], object], close_timeout: float | None = None) -> None:
+    def __init__(self, *sinks: SinkLike, close_timeout: float | None = None) -> None:
         self._close_timeout = close_timeout
         self._lock = threading.Lock()
         self._lanes: tuple[Lane, ...] = ()
@@ -96,7 +98,7 @@ class Fan:
 
     def add(
         self,
-        sink: str | Sink | Callable[[str, bool], object],
+        sink: SinkLike,
         *,
         id: str | None = None,
         lane: LaneOptions = LaneOptions(),  # noqa: B008 - frozen
@@ -417,7 +419,7 @@ class Fan:
 
 def _default_id(sink: Sink, others: Sequence[Lane]) -> str:
     taken = {lane.id for lane in others}
-    if not isinstance(sink, Callback) or sink.name not in taken:
+    if not isinstance(sink, Calling) or sink.name not in taken:
         return sink.name
     # Functions have no specification in which a user could name them.
     return next(name for number in count(2) if (name := f"{sink.name}{number}") not in taken)

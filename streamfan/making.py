@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -9,20 +10,23 @@ from pydantic import ValidationError
 from streamfan.errors import UsageError
 from streamfan.plugins import plugins
 from streamfan.sink import Sink
-from streamfan.sinks.callback import Callback
+from streamfan.sinks.callback import Callback, Listener, ListenerSink
 from streamfan.specs import did_you_mean, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from streamfan.sink import SinkOptions
 
 
-def made(sink: str | Sink | Callable[[str, bool], object], options: Mapping[str, Any]) -> tuple[Sink, str | None]:
+SinkLike = str | Sink | Listener | Callable[[str, bool], object]
+
+
+def made(sink: SinkLike, options: Mapping[str, Any]) -> tuple[Sink, str | None]:
     """The sink meant, and the id that its specification gives it.
 
     Args:
-        sink: A specification ("file:answer.txt"), a `Sink`, or a callable `(text, end)`.
+        sink: A specification ("file:answer.txt"), a `Sink`, a callable `(text, end)`, or a `Listener`.
         options: Options of a sink that is specified; the others have theirs.
 
     Raises:
@@ -37,9 +41,14 @@ def made(sink: str | Sink | Callable[[str, bool], object], options: Mapping[str,
         if not isinstance(getattr(sink, "name", None), str):
             raise UsageError(f'class {type(sink).__qualname__!r} has no name\nTry: name = "..." in the class')
         return sink, None
+    if isinstance(sink, Listener):
+        return ListenerSink(sink), None
     if callable(sink):
         return Callback(sink), None
-    raise UsageError(f"{sink!r} is no sink, expected a specification such as 'file:answer.txt', a Sink or a callable")
+    raise UsageError(
+        f"{sink!r} is no sink, expected a specification such as 'file:answer.txt', a Sink, a callable (text, end), "
+        "or an object with on_token(text)"
+    )
 
 
 def _checked(type_: type[Sink], options: Mapping[str, Any]) -> SinkOptions:

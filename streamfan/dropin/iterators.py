@@ -19,8 +19,9 @@ from streamfan.errors import StreamerMisuse, StreamFailed, text_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streamfan.dropin.text import SinkLike, Tokens
+    from streamfan.dropin.text import Tokens
     from streamfan.fan import Fan
+    from streamfan.making import SinkLike
 
 # How often whoever waits looks whether there is still somebody to wait for.
 _LOOK = 0.5

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -12,13 +14,12 @@ from streamfan.fan import Fan
 from streamfan.streamer import Streamer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-    from streamfan.sink import Sink
+    from streamfan.making import SinkLike
     from streamfan.stream import Stream
 
-    SinkLike = str | Sink | Callable[[str, bool], object]
     Base = object
 else:
     try:
@@ -182,7 +183,7 @@ class TextStreamer(Base):
 def _fan_for(streamer: TextStreamer, sinks: Fan | SinkLike | Iterable[SinkLike]) -> Fan:
     if isinstance(sinks, Fan):
         return sinks
-    many = (sinks,) if isinstance(sinks, str) or not hasattr(sinks, "__iter__") else tuple(sinks)
+    many = tuple(sinks) if isinstance(sinks, Iterable) and not isinstance(sinks, str) else (sinks,)
     if not many:
         return _without_sinks()
     fan = Fan(*many)
@@ -200,8 +201,6 @@ def _close_in_background(fan: Fan) -> None:
 
 def _without_sinks() -> Fan:
     """One for all, so that a streamer costs no thread; its streams can be read and waited for."""
-    import os
-
     return _shared(os.getpid())
 
 

@@ -1,12 +1,13 @@
-"""A sink that calls a function of the program itself."""
+"""Sinks that call the program itself: a function, or the methods of an object; coroutine functions too."""
 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, Protocol, overload, runtime_checkable
 
-from streamfan.errors import Permanent, SinkClosed, UsageError
+from streamfan.errors import Permanent, SinkClosed, StreamFailed, UsageError
 from streamfan.events import Start, Text
+from streamfan.loop import LoopThread
 from streamfan.options import LaneOptions
 from streamfan.sink import Delivery, Sink
 
@@ -16,11 +17,38 @@ if TYPE_CHECKING:
     from streamfan.events import Chunk, End, Event, Gap, StreamInfo
 
 
-class Callback(Sink):
+class Calling(Sink):
+    """What sinks that call the program have in common: how they call it, and what becomes of errors."""
+
+    name = "callback"
+    delivery = Delivery.AT_MOST_ONCE
+    # Texts alone do not tell whose they are.
+    lane_defaults = LaneOptions(linger=0.0, sequential=True)
+    _loop: LoopThread | None = None
+
+    def disconnect(self) -> None:
+        if self._loop is not None:
+            self._loop.stop()
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> None:
+        try:
+            returned = function(*arguments)
+            if inspect.iscoroutine(returned):
+                self._loop = self._loop or LoopThread(f"streamfan-{self.name}-loop")
+                self._loop.run(returned)
+        except SinkClosed:
+            raise
+        except Exception as error:
+            # A lane would retry a ConnectionError; only the function knows whether it may be called again.
+            raise Permanent(f"{_name(function)} raised {error!r}") from error
+
+
+class Callback(Calling):
     """Calls a function with what is generated, on a thread of its own: it may block, nobody else waits for it.
 
-    What the function returns is ignored. What it raises ends this stream for this function alone; `SinkClosed` ends all
-    streams for it, and is no failure.
+    What the function returns is ignored, but for a coroutine: that is awaited in an event loop in another thread, which
+    goes on between calls. What it raises ends this stream for this function alone; `SinkClosed` ends all streams for
+    it, and is no failure.
 
     Args:
         function: Called as `function(text, False)` for every chunk and as `function("", True)` at the end of every
@@ -29,12 +57,8 @@ class Callback(Sink):
             may be under way at a time. Where the lane option `when_full` is `skip` there may be a `Gap` for a `Text`.
 
     Raises:
-        UsageError: `function` cannot be called, or is a coroutine function.
+        UsageError: `function` cannot be called.
     """
-
-    name = "callback"
-    delivery = Delivery.AT_MOST_ONCE
-    lane_defaults = LaneOptions(linger=0.0)
 
     @overload
     def __init__(self, function: Callable[[str, bool], object], events: Literal[False] = False) -> None: ...
@@ -44,13 +68,13 @@ class Callback(Sink):
 
     def __init__(self, function: Callable[..., object], events: bool = False) -> None:
         super().__init__()
-        _refuse_what_cannot_be_called(function)
+        if not callable(function):
+            raise UsageError(f"a callback must be callable, got {function!r}")
         self._function = function
         self._events = events
         self.accepts_gaps = events
-        if not events:
-            # Without an event there is no telling whose text it is.
-            self.lane_defaults = LaneOptions(sequential=True).over(self.lane_defaults)
+        if events:
+            self.lane_defaults = LaneOptions(linger=0.0)
 
     @property
     def label(self) -> str:
@@ -59,42 +83,62 @@ class Callback(Sink):
 
     def open(self, stream: StreamInfo) -> None:
         if self._events:
-            self._call(Start.of(stream))
+            self._call(self._function, Start.of(stream))
 
     def write(self, chunk: Chunk) -> None:
         if self._events:
-            self._call(Text.of(chunk))
+            self._call(self._function, Text.of(chunk))
         else:
-            self._call(chunk.text, False)
+            self._call(self._function, chunk.text, False)
 
     def gap(self, gap: Gap) -> None:
-        self._call(gap)
+        self._call(self._function, gap)
 
     def close(self, stream: StreamInfo, end: End) -> None:
         if self._events:
-            self._call(end)
+            self._call(self._function, end)
         else:
-            self._call("", True)
-
-    def _call(self, *arguments: object) -> None:
-        try:
-            self._function(*arguments)
-        except SinkClosed:
-            raise
-        except Exception as error:
-            # A lane would retry a ConnectionError; only the function knows whether it may be called again.
-            raise Permanent(f"{_name(self._function)} raised {error!r}") from error
+            self._call(self._function, "", True)
 
 
-def _name(function: Callable[..., object]) -> str:
+@runtime_checkable
+class Listener(Protocol):
+    """An object that is told what happens; it may also have `on_complete()` and `on_error(error)`."""
+
+    def on_token(self, text: str) -> object:
+        """Take a piece of text: a token's, or that of several where they come faster than this returns."""
+
+
+class ListenerSink(Calling):
+    """Calls the methods of an object, as `Callback` calls a function; one stream follows the other.
+
+    `on_token(text)` for every chunk; then either `on_complete()`, also after a cancellation, or `on_error(error)` with
+    a `StreamFailed`: the producer has failed, or not all of the text has come here.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__()
+        self._listener = listener
+
+    @property
+    def label(self) -> str:
+        """The name of its class."""
+        return _name(self._listener)
+
+    def write(self, chunk: Chunk) -> None:
+        self._call(self._listener.on_token, chunk.text)
+
+    def close(self, stream: StreamInfo, end: End) -> None:
+        error: StreamFailed | None = None
+        if end.error is not None:
+            error = StreamFailed(stream.id, end.error.type, end.error.message)
+        elif not end.complete:
+            error = StreamFailed(stream.id, "Incomplete", "not all of its text was delivered here")
+        if error is None and (on_complete := getattr(self._listener, "on_complete", None)):
+            self._call(on_complete)
+        elif error is not None and (on_error := getattr(self._listener, "on_error", None)):
+            self._call(on_error, error)
+
+
+def _name(function: object) -> str:
     return getattr(function, "__qualname__", type(function).__qualname__)
-
-
-def _refuse_what_cannot_be_called(function: object) -> None:
-    if not callable(function):
-        raise UsageError(f"a callback must be callable, got {function!r}")
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-        raise UsageError(
-            f"callback {_name(function)!r} is a coroutine function, and would never be awaited\n"
-            "Try: a subclass of streamfan.AsyncSink"
-        )

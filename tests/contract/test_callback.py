@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamfan.events import Event
-from streamfan.sinks.callback import Callback
+from streamfan.sinks.callback import Callback, ListenerSink
 from streamfan.testing import MakeSink, Received, SinkContract
 
 if TYPE_CHECKING:
@@ -34,6 +34,29 @@ class TestText(SinkContract):
     @pytest.fixture
     def received(self, texts: list[str]) -> Received:
         return lambda stream: "".join(texts)
+
+
+class TestCoroutine(TestText):
+    """`async function(text, end)`."""
+
+    @pytest.fixture
+    def sink(self, texts: list[str]) -> MakeSink:
+        async def on_text(text: str, end: bool) -> None:
+            texts.append(text)
+
+        return lambda: Callback(on_text)
+
+
+class TestListener(TestText):
+    """An object with `on_token`."""
+
+    @pytest.fixture
+    def sink(self, texts: list[str]) -> MakeSink:
+        class Listening:
+            def on_token(self, text: str) -> None:
+                texts.append(text)
+
+        return lambda: ListenerSink(Listening())
 
 
 class TestEvents(SinkContract):

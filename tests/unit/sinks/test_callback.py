@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import functools
+import threading
+from typing import Any
 
 import pytest
 
-from streamfan.errors import Permanent, SinkClosed, UsageError
+from streamfan import Fan
+from streamfan.errors import Permanent, SinkClosed, StreamFailed, UsageError
 from streamfan.events import Event, Start, Text
 from streamfan.options import LaneOptions
 from streamfan.sink import Delivery
@@ -88,21 +92,120 @@ def test_function_ends_its_lane_with_sink_closed() -> None:
 class Model:
     def on_text(self, text: str, end: bool) -> None: ...
 
-    async def __call__(self, text: str, end: bool) -> None: ...
-
-
-async def coroutine(text: str, end: bool) -> None: ...
-
 
 def test_label_is_the_name_of_the_function() -> None:
     assert Callback(Model().on_text).label == "Model.on_text"
     assert Callback(functools.partial(Model().on_text, "x")).label == "partial"
 
 
-@pytest.mark.parametrize("function", [coroutine, functools.partial(coroutine, "x"), Model()])
-def test_coroutine_function_is_refused(function: object) -> None:
-    with pytest.raises(UsageError, match=r"never be awaited\nTry: a subclass of streamfan\.AsyncSink"):
-        Callback(function)  # type: ignore[call-overload]
+@pytest.mark.parametrize("wrap", [lambda it: it, functools.partial])
+def test_coroutine_function_is_awaited_in_one_loop_of_another_thread(wrap: Any) -> None:
+    calls: list[tuple[str, bool, object, object]] = []
+
+    async def on_text(text: str, end: bool) -> None:
+        await asyncio.sleep(0)
+        calls.append((text, end, asyncio.get_running_loop(), threading.current_thread()))
+
+    sink = Callback(wrap(on_text))
+    deliver(sink, "Hel", "lo")
+    sink.disconnect()
+
+    assert [call[:2] for call in calls] == [("Hel", False), ("lo", False), ("", True)]
+    assert len({call[2] for call in calls}) == 1
+    assert {call[3] for call in calls}.isdisjoint({threading.current_thread()})
+
+
+def test_error_of_a_coroutine_fails_the_stream_like_that_of_a_function() -> None:
+    async def on_text(text: str, end: bool) -> None:
+        raise ConnectionResetError("no")
+
+    sink = Callback(on_text)
+
+    with pytest.raises(Permanent, match=r"on_text raised ConnectionResetError\('no'\)"):
+        sink.write(chunks(info(), "x")[0])
+    sink.disconnect()
+
+
+# Objects
+
+
+class Heard:
+    """Keeps all that it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[object] = []
+
+    def on_token(self, text: str) -> None:
+        self.said.append(text)
+
+    def on_complete(self) -> None:
+        self.said.append("complete")
+
+    def on_error(self, error: StreamFailed) -> None:
+        self.said.append(str(error))
+
+
+class HeardInAsyncio(Heard):
+    async def on_token(self, text: str) -> None:  # type: ignore[override]
+        super().on_token(text)
+
+    async def on_complete(self) -> None:  # type: ignore[override]
+        super().on_complete()
+
+
+@pytest.mark.parametrize("kind", [Heard, HeardInAsyncio])
+def test_object_hears_every_text_and_that_it_was_all(kind: type[Heard]) -> None:
+    listener = kind()
+    with Fan(listener) as fan:
+        for finish_reason in ("stop", "cancelled"):
+            stream = fan.open()
+            stream.write("Hello")
+            stream.end(finish_reason)
+
+    assert listener.said == ["Hello", "complete"] * 2
+
+
+def test_object_hears_of_the_error_in_place_of_the_end() -> None:
+    listener = Heard()
+    with Fan() as fan:
+        fan.add(listener)
+        stream = fan.open("s")
+        stream.write("Hel")
+        stream.fail(RuntimeError("out of memory"))
+
+    assert listener.said == ["Hel", "stream 's' failed: RuntimeError: out of memory"]
+
+
+def test_object_that_has_raised_is_not_told_that_it_has_everything() -> None:
+    class Broken(Heard):
+        def on_token(self, text: str) -> None:
+            raise ValueError("no")
+
+    listener = Broken()
+    with Fan(listener) as fan, fan.open("s") as stream:
+        stream.write("Hello")
+
+    assert listener.said == ["stream 's' failed: Incomplete: not all of its text was delivered here"]
+    assert "Broken.on_token raised ValueError('no')" in str(fan.report.sinks[0].error)
+
+
+def test_object_needs_no_more_than_on_token() -> None:
+    class Least:
+        def __init__(self) -> None:
+            self.texts: list[str] = []
+
+        def on_token(self, text: str) -> None:
+            self.texts.append(text)
+
+    listeners = Least(), Least()
+    with Fan(*listeners) as fan:
+        fan.open().fail("no")
+        with fan.open() as stream:
+            stream.write("Hello")
+
+    assert [listener.texts for listener in listeners] == [["Hello"]] * 2
+    assert [sink.id for sink in fan.report.sinks] == ["callback", "callback2"]
+    assert [sink.target for sink in fan.report.sinks] == ["test_object_needs_no_more_than_on_token.<locals>.Least"] * 2
 
 
 def test_what_cannot_be_called_is_refused() -> None:
