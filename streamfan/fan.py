@@ -302,6 +302,7 @@ class Fan:
             ttft=stream.ttft,
             duration=stream.duration,
             tpot=stream.tpot,
+            intervals=stream.intervals,
             sha256=None if end is None else end.sha256,
             deliveries=tuple(sorted(known.values(), key=lambda delivery: order[delivery.sink])),
         )

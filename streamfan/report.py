@@ -9,6 +9,7 @@ from typing import Any
 from streamfan.counters import SinkMetrics, StreamMetrics
 from streamfan.errors import SinksFailed
 from streamfan.events import FinishReason
+from streamfan.intervals import Intervals
 
 
 class State(StrEnum):
@@ -58,6 +59,7 @@ class StreamReport:
         ttft: Seconds from opening to the first text; None if there was none.
         duration: Seconds from opening to the end; None while it runs.
         tpot: Seconds per token after the first text; None while it runs, and where there are fewer than two tokens.
+        intervals: Tokens per second, and the time between them; None while it runs, and where there are no two.
         error: The producer's error; None if there was none.
         cancelled: Why it was stopped, and by whom; None if nobody has.
     """
@@ -73,6 +75,7 @@ class StreamReport:
     ttft: float | None
     duration: float | None
     tpot: float | None
+    intervals: Intervals | None
     sha256: str | None
     deliveries: tuple[DeliveryReport, ...]
     cancelled: str | None = None

@@ -22,10 +22,13 @@ from typing import TYPE_CHECKING, Self
 from streamfan.dispatcher import Dispatcher
 from streamfan.errors import StreamEnded, StreamFailed, text_of
 from streamfan.events import FINISH_REASONS, Cancellation, Chunk, End, Fault, FinishReason, StreamInfo, well_formed
+from streamfan.intervals import Rhythm, add_all
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
     from types import TracebackType
+
+    from streamfan.intervals import Intervals
 
 log = logging.getLogger("streamfan.stream")
 _INTERRUPTERS = {KeyboardInterrupt: "keyboard", GeneratorExit: "reader", asyncio.CancelledError: "task"}
@@ -68,6 +71,7 @@ class Stream:
         self._fault: Fault | None = None
         self._ended_at = inf
         self._outcome: End | None = None
+        self._intervals: Intervals | None = None
 
     def __repr__(self) -> str:
         state = self._finish_reason or ("cancelling" if self._cancellations else "open")
@@ -262,6 +266,13 @@ class Stream:
         return (self.duration - self.ttft) / (self.tokens - 1)
 
     @property
+    def intervals(self) -> Intervals | None:
+        """How fast the text came; None while the stream runs, and where there were no two pieces of it."""
+        if self._intervals is None and self._finish_reason is not None:
+            self._intervals = add_all(Rhythm(), self._ends, self._times, self._id_ends).read()
+        return self._intervals
+
+    @property
     def outcome(self) -> End | None:
         """The end event, as it is for a reader that was given everything; None while there is none."""
         if self._outcome is None and self._finish_reason is not None:
@@ -369,6 +380,7 @@ class Stream:
         rest = Stream(self.info, self._dispatcher)
         rest.length, rest.tokens = self.length, self.tokens
         rest._outcome, rest._finish_reason = self.outcome, self._finish_reason
+        rest._intervals = self.intervals
         return rest
 
     def pieces(self, offset: int) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from streamfan.intervals import Intervals
     from streamfan.report import DeliveryReport, Report, SinkReport, StreamReport
 
 # Enough of a sha256 to compare by eye; the JSON has it all.
@@ -65,7 +66,15 @@ def _title(stream: StreamReport) -> str:
     parts = [f"{stream.tokens:,} tokens"] if stream.tokens else []
     if stream.ttft is not None and stream.duration:
         parts.append(f"first after {stream.ttft:.2f} s, all in {stream.duration:.2f} s")
+    if stream.intervals is not None:
+        parts.append(_pace(stream.intervals))
     return visible(f"{stream.id}: {', '.join(parts)}" if parts else stream.id)
+
+
+def _pace(intervals: Intervals) -> str:
+    times = (("average", intervals.mean), ("p50", intervals.p50), ("p99", intervals.p99))
+    between = ", ".join(f"{name} {seconds * 1000:,.1f}" for name, seconds in times)
+    return f"{intervals.rate:,.0f} {intervals.unit}s/s ({between} ms)"
 
 
 def _row(delivery: DeliveryReport, sink: SinkReport) -> tuple[str | Text, ...]:

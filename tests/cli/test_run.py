@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import socket
 import subprocess
 import sys
@@ -490,7 +491,15 @@ def test_prompt_comes_from_standard_input_and_chat_is_a_template(shell: Shell) -
     assert "fox" in done.stdout.decode()
     (stream,) = done.summary["streams"]
     assert (stream["tokens"] > 10, stream["finish_reason"] in {"stop", "length"}) == (True, True)
+    intervals = stream["intervals"]
+    assert (intervals["unit"], intervals["rate"] > 0, intervals["p99"] >= intervals["p50"] > 0) == ("token", True, True)
     assert json.dumps(done.summary)
+
+
+def test_speed_is_in_the_table_too(shell: Shell) -> None:
+    done = shell.run("run", "Once upon a time", "-n", "20", "--summary", "table")
+
+    assert re.search(r"[\d,]+\s+tokens/s\s+\(average\s+[\d,.]+,\s+p50\s+[\d,.]+,\s+p99\s+[\d,.]+\s+ms\)", done.stderr)
 
 
 def test_who_has_stopped_a_stream_is_told(shell: Shell) -> None:

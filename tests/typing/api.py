@@ -213,6 +213,9 @@ def watched(fan: Fan) -> None:
     with MetricsFile("streamfan.prom", every=1.0).following(fan):
         assert_type(fan.report.sinks[0].metrics.sent.bytes, int)
     assert_type(fan.report.streams[0].tpot, float | None)
+    intervals = fan.report.streams[0].intervals
+    assert intervals is not None
+    assert_type((intervals.rate, intervals.p99, intervals.count), tuple[float, float, int])
     assert_type(fan.report.metrics.tokens, int)
 
 
