@@ -27,6 +27,7 @@ class Request:
 
     Attributes:
         prompt: The text to go on from.
+        prompts: Several, each with the number of the line that it stands in; then there is no `prompt`.
         model: A model's name or folder.
         max_new_tokens: How many tokens at most.
         temperature: 0 means greedy decoding.
@@ -36,6 +37,7 @@ class Request:
     """
 
     prompt: str | None = None
+    prompts: tuple[tuple[int, str], ...] = ()
     model: str | None = None
     max_new_tokens: int | None = None
     temperature: float | None = None

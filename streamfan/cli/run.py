@@ -20,6 +20,7 @@ Examples:
   streamfan run "Once upon a time" --sink file --sink redis
   streamfan run --chat "A story about a fox" -s https://example.org/hook
   streamfan run "A story" -s a=file:a.txt -s b=file:b.jsonl -o b.format=jsonl
+  streamfan run --prompts prompts.txt --sink "file:{stream}.txt" -o source.top_p=0.9
   echo "Once upon a time" | streamfan run --model ./my-model
   some-program | streamfan run --source stdin --sink redis
 
@@ -52,6 +53,7 @@ class RunCommand(click.Command):
 @shared.sinks
 @click.option("-m", "--model", metavar="MODEL", help="A model's folder or hub id; a small bundled one unless given.")
 @click.option("--source", metavar="NAME[:TARGET]", help="Where the text comes from: transformers (default), stdin, ...")
+@click.option("--prompts", metavar="FILE", help="Several prompts, one a line; each becomes a stream.")
 @click.option("-n", "--max-new-tokens", type=int, metavar="N", help="Generate N tokens at most (default 256).")
 @click.option("-t", "--temperature", type=float, metavar="T", help="0 is greedy; the model's own unless given.")
 @click.option("--seed", type=int, metavar="N", help="Make sampling repeatable.")
@@ -73,8 +75,10 @@ def run(
 
 def _prompt(given: str | None, configured: RunConfig) -> str | None:
     """The prompt from the argument or from standard input; None where the source takes none."""
-    if given is None and "prompt" not in configured.source.accepts:
+    if given is None and (configured.request.prompts or "prompt" not in configured.source.accepts):
         return None
+    if configured.request.prompts:
+        raise UsageError("there are a prompt and --prompts\nTry: one of them")
     if given in {None, "-"}:
         if sys.stdin is None or (given is None and sys.stdin.isatty()):
             raise UsageError('there is no prompt\nTry: streamfan run "Once upon a time"')

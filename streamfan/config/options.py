@@ -18,6 +18,7 @@ class RunOptions(Options):
     """The table `run`, and the flags of `streamfan run`."""
 
     model: Text | None = Field(None, description="A model's name or folder.")
+    prompts: Text | None = Field(None, description="A file of prompts, one a line; each becomes a stream.")
     source: Text = Field(DEFAULT_SOURCE, description="Where the text comes from, NAME[:TARGET].")
     max_new_tokens: int | None = Field(None, ge=1, lt=2**31, description="How many tokens at most.")
     temperature: float | None = Field(None, ge=0, allow_inf_nan=False, description="0 means greedy decoding.")

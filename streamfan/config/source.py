@@ -6,6 +6,7 @@ that `--source` puts in its place.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamfan.config.build import Owner, build
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from streamfan.config.settings import Setting
     from streamfan.source import Source
 
-_ASKED = ("model", "max_new_tokens", "temperature", "seed", "stop", "chat")
+_ASKED = ("prompts", "model", "max_new_tokens", "temperature", "seed", "stop", "chat")
 
 
 def configure_source(run: RunOptions, layers: Sequence[Settings]) -> tuple[Source, Request]:
@@ -65,10 +66,28 @@ def _asked(
     asked = {}
     for key in _ASKED:
         if key in source.accepts:
-            asked[key] = getattr(run, key)
+            asked[key] = _prompts(run.prompts) if key == "prompts" else getattr(run, key)
         # A general wish from the file that this source knows nothing of is no mistake.
         elif key in settings and settings[key].layer in aware:
             raise UsageError(
                 f"option {key!r} ({settings[key].origin}) means nothing to source {source.name!r}\nTry: leave it out"
             )
     return asked
+
+
+def _prompts(file: str | None) -> tuple[tuple[int, str], ...]:
+    """The lines of a file that are not empty, with their numbers."""
+    if file is None:
+        return ()
+    try:
+        lines = Path(file).read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"file of prompts {file!r} is not UTF-8, at byte {error.start}") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"file of prompts {file!r} cannot be read: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    prompts = tuple((number, line.removesuffix("\r")) for number, line in enumerate(lines, 1) if line.strip())
+    if not prompts:
+        raise UsageError(f"file of prompts {file!r} has no prompt in it\nTry: one on each line")
+    return prompts

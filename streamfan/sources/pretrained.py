@@ -6,6 +6,7 @@ import importlib
 import logging
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,21 @@ _PATH_LIKE = ("/", "./", "../", "~")
 _HUB_TIMEOUT = 10.0
 
 
-def load(name: str) -> tuple[Any, Any]:
-    """Load a causal language model, onto the accelerator where there is one, and its tokenizer.
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a model is to be made of, and where; None for what suits it."""
+
+    dtype: str | None
+    device: str | None
+
+
+def load(name: str, *, dtype: str | None = None, device: str | None = None) -> tuple[Any, Any]:
+    """Load a causal language model and its tokenizer.
 
     Args:
         name: A folder, where it exists or begins with `/`, `./`, `../` or `~`; else a name on the Hugging Face hub.
+        dtype: What its numbers are, as torch calls it; what they are in the file unless given.
+        device: Where to, as torch calls it; the accelerator, where there is one, unless given.
 
     Raises:
         MissingExtra: torch or transformers is not installed.
@@ -36,8 +47,9 @@ def load(name: str) -> tuple[Any, Any]:
             importlib.import_module(package)
         except ModuleNotFoundError as error:
             raise MissingExtra("source 'transformers'", error.name or package, "hf") from error
+    how = _Kind(dtype, device)
     with quiet():
-        return _load_from_hub(name) if folder is None else _load_from_folder(name, folder)
+        return _load_from_hub(name, how) if folder is None else _load_from_folder(name, folder, how)
 
 
 @contextmanager
@@ -86,9 +98,9 @@ def _folder(name: str) -> Path | None:
     return path
 
 
-def _load_from_folder(name: str, folder: Path) -> tuple[Any, Any]:
+def _load_from_folder(name: str, folder: Path, kind: _Kind) -> tuple[Any, Any]:
     try:
-        return _load(str(folder), local_files_only=True)
+        return _load(str(folder), kind, local_files_only=True)
     except Exception as error:  # whatever a foreign file and library make of each other
         raise SourceError(
             f"model folder {name!r} cannot be loaded: {first_line(error)}\n"
@@ -96,7 +108,7 @@ def _load_from_folder(name: str, folder: Path) -> tuple[Any, Any]:
         ) from error
 
 
-def _load_from_hub(name: str) -> tuple[Any, Any]:
+def _load_from_hub(name: str, kind: _Kind) -> tuple[Any, Any]:
     from huggingface_hub import HfApi
 
     trouble: Exception | None = None
@@ -106,7 +118,7 @@ def _load_from_hub(name: str) -> tuple[Any, Any]:
         # It may still be on this machine, from an earlier time.
         trouble = error
     try:
-        return _load(name, local_files_only=trouble is not None)
+        return _load(name, kind, local_files_only=trouble is not None)
     except Exception as error:
         why = first_line(trouble or error)
         raise SourceError(
@@ -115,13 +127,13 @@ def _load_from_hub(name: str) -> tuple[Any, Any]:
         ) from error
 
 
-def _load(name: str, *, local_files_only: bool) -> tuple[Any, Any]:
+def _load(name: str, kind: _Kind, *, local_files_only: bool) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     # trust_remote_code is said, for otherwise the user may be asked, on standard input.
     how: dict[str, Any] = {"local_files_only": local_files_only, "trust_remote_code": False}
     tokenizer = AutoTokenizer.from_pretrained(name, **how)
-    model: Any = AutoModelForCausalLM.from_pretrained(name, **how)
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return model if accelerator is None else model.to(accelerator), tokenizer
+    model: Any = AutoModelForCausalLM.from_pretrained(name, **how, **({"dtype": kind.dtype} if kind.dtype else {}))
+    device = kind.device or torch.accelerator.current_accelerator(check_available=True)
+    return model if device is None else model.to(device), tokenizer

@@ -8,33 +8,44 @@ from typing import TYPE_CHECKING, Any
 
 from streamfan import demo
 from streamfan.errors import SourceError, UsageError
-from streamfan.generation import model_inputs
+from streamfan.generation import Generation
 from streamfan.hookspecs import hookimpl
 from streamfan.source import Source
+from streamfan.sources.continuous import ContinuousBatch
+from streamfan.sources.generating import TransformersOptions, settings
 from streamfan.sources.pretrained import first_line, load, quiet
+from streamfan.sources.prompts import Lines, Prompt, batch, encode, texts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streamfan.detokenize.plan import Mode
     from streamfan.fan import Fan
-    from streamfan.generation import Generation
     from streamfan.source import Request
     from streamfan.stream import Stream
+    from streamfan.streamer import Opener
 
-_MAX_NEW_TOKENS = 256
 _log = logging.getLogger(__name__)
 
 
 class TransformersSource(Source):
     """Generates with a causal language model, by its own generation settings but for beams, which cannot be streamed.
 
-    The target is the model's folder or name. The stream holds the answer only. Where the prompt is text to go on from,
-    the space between the two is a part of the answer, so that both together read as one text.
+    The target is the model's folder or name. A stream holds the answer only. Where the prompt is text to go on from,
+    the space between the two is a part of the answer, so that both together read as one text. Several prompts are one
+    batch, with a stream for each.
     """
 
     name = "transformers"
-    accepts = frozenset({"prompt", "model", "max_new_tokens", "temperature", "seed", "stop", "chat"})
+    accepts = frozenset({"prompt", "prompts", "model", "max_new_tokens", "temperature", "seed", "stop", "chat"})
+    Options = TransformersOptions
+    options: TransformersOptions
+
+    def __init__(self, target: str | None = None, options: TransformersOptions | None = None) -> None:
+        super().__init__(target, options)
 
     def load(self, request: Request) -> None:
-        """Read the weights, and check that the prompt suits the model.
+        """Read the weights, and check that the prompts suit the model.
 
         Raises:
             MissingExtra: torch or transformers is not installed.
@@ -44,8 +55,10 @@ class TransformersSource(Source):
         if request.model and self.target and request.model != self.target:
             raise UsageError(f"two models are asked for: {self.target!r} and {request.model!r}\nTry: one of them")
         self._name = request.model or self.target or str(demo.PATH)
-        _check_text(request.prompt)
-        self._model, self._tokenizer = load(self._name)
+        self._check_options(len(texts(request)))
+        kind = {"dtype": self.options.dtype, "device": self.options.device}
+        self._model, self._tokenizer = load(self._name, **kind)
+        self._assistant = load(self.options.assistant, **kind) if self.options.assistant else None
         with quiet():
             self._encode(request)
 
@@ -60,91 +73,93 @@ class TransformersSource(Source):
 
             torch.manual_seed(request.seed % 2**64)
         with quiet():
-            inputs = self._encode(request)
-            generation = fan.start(
-                self._model,
-                self._tokenizer,
-                inputs,
-                stop=request.stop,
-                decode_kwargs={"mode": "standalone" if request.chat else "continuation"},
-                **_settings(request, self._room(inputs)),
-            )
-            self._wait(generation)
+            prompts = self._encode(request)
+            mode: Mode = "standalone" if request.chat else "continuation"
+            arguments = settings(request, self.options, self._room(prompts))
+            sequences = arguments.get("num_return_sequences", 1)
+            opener = Lines(fan, prompts, sequences) if request.prompts or sequences > 1 else fan
+            if self.options.continuous:
+                self._batch(opener, prompts, stop=request.stop, mode=mode, settings=arguments, seed=request.seed)
+            else:
+                self._generate(opener, prompts, stop=request.stop, mode=mode, settings=arguments)
 
-    def _encode(self, request: Request) -> dict[str, Any]:
+    def _generate(
+        self, opener: Opener, prompts: Sequence[Prompt], *, stop: Sequence[str], mode: Mode, settings: dict[str, Any]
+    ) -> None:
+        inputs = batch(prompts, self._tokenizer, self._model.device)
+        decode_kwargs = {"mode": mode}
+        arguments = self._assistance() | settings
+        streams: tuple[Stream, ...] = ()
+        try:
+            generation = Generation(
+                opener, self._model, self._tokenizer, inputs, stop=stop, decode_kwargs=decode_kwargs, **arguments
+            )
+            streams = generation.streams
+            generation.result()
+        except (KeyboardInterrupt, UsageError):
+            raise
+        except BaseException as error:  # noqa: BLE001 - foreign code: one that raises SystemExit has failed as well
+            self._failed(error, published=bool(streams))
+
+    def _batch(self, opener: Opener, prompts: Sequence[Prompt], **how: Any) -> None:
+        requests = ContinuousBatch(self._model, self._tokenizer, **how)
+        try:
+            requests.run(opener, prompts)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the same
+            self._failed(error, published=bool(requests.rows))
+
+    def _failed(self, error: BaseException, *, published: bool) -> None:
+        if not published:
+            raise SourceError(f"model {self._name!r} cannot generate: {first_line(error)}") from error
+        # Its streams have ended with this error, so everybody who reads them knows.
+        _log.debug("generate() failed", exc_info=True)
+
+    def _encode(self, request: Request) -> list[Prompt]:
         """What the model is given.
 
         Raises:
             UsageError: This model cannot take it.
         """
-        prompt = _check_text(request.prompt)
-        encoded = self._apply_template(prompt) if request.chat else self._tokenizer(prompt, return_tensors="pt")
-        inputs = model_inputs(encoded, self._model)
-        if inputs["input_ids"].shape[1] == 0:
-            raise UsageError(f"prompt {prompt!r} is nothing to model {self._name!r}: it has no tokens")
-        if self._room(inputs) <= 0:
-            raise UsageError(
-                f"the prompt is {inputs['input_ids'].shape[1]} tokens long, and model {self._name!r} takes fewer than "
-                f"{_context(self._model)}\nTry: a shorter prompt, or another model"
-            )
-        return inputs
+        prompts = encode(request, self._tokenizer, self._name)
+        for prompt in prompts:
+            if len(prompt.ids) >= _context(self._model):
+                where = "" if prompt.line is None else f" in line {prompt.line}"
+                raise UsageError(
+                    f"the prompt{where} is {len(prompt.ids)} tokens long, and model {self._name!r} takes fewer than "
+                    f"{_context(self._model)}\nTry: a shorter prompt, or another model"
+                )
+        return prompts
 
-    def _apply_template(self, prompt: str) -> Any:
-        if self._tokenizer.chat_template is None:
-            raise UsageError(f"model {self._name!r} has no chat template\nTry: leave --chat out, or a chat model")
-        messages = [{"role": "user", "content": prompt}]
-        try:
-            return self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, return_dict=True, return_tensors="pt"
-            )
-        except Exception as error:  # a template is a program that came with the model
-            raise SourceError(f"the chat template of model {self._name!r} failed: {first_line(error)}") from error
-
-    def _room(self, inputs: dict[str, Any]) -> int:
+    def _room(self, prompts: Sequence[Prompt]) -> int:
         """How many tokens the model can go on for."""
-        return _context(self._model) - int(inputs["input_ids"].shape[1])
+        return _context(self._model) - max(len(prompt.ids) for prompt in prompts)
 
-    def _wait(self, generation: Generation) -> None:
-        streams: tuple[Stream, ...] = ()
-        try:
-            streams = generation.streams
-            generation.result()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # foreign code: one that raises SystemExit has failed as well
-            if not streams:
-                raise SourceError(f"model {self._name!r} cannot generate: {first_line(error)}") from error
-            # Its streams have ended with this error, so everybody who reads them knows.
-            _log.debug("generate() failed", exc_info=True)
+    def _check_options(self, prompts: int) -> None:
+        options = self.options
+        if options.assistant and (prompts > 1 or options.num_return_sequences > 1 or options.continuous):
+            raise UsageError(
+                "an assistant can help with one stream at a time\nTry: one prompt, without num_return_sequences and "
+                "continuous, or leave the assistant out"
+            )
+        if options.continuous and options.repetition_penalty is not None:
+            raise UsageError(
+                "continuous batching of transformers knows no repetition_penalty\nTry: leave one of the two out"
+            )
 
-
-def _settings(request: Request, room: int) -> dict[str, Any]:
-    """The generation settings that differ from the model's own."""
-    wanted = _MAX_NEW_TOKENS if request.max_new_tokens is None else request.max_new_tokens
-    settings: dict[str, Any] = {"max_new_tokens": min(wanted, room), "num_beams": 1}
-    if request.temperature == 0:
-        settings["do_sample"] = False
-    elif request.temperature is not None:
-        settings |= {"do_sample": True, "temperature": request.temperature}
-    return settings
+    def _assistance(self) -> dict[str, Any]:
+        if self._assistant is None:
+            return {}
+        model, tokenizer = self._assistant
+        same = tokenizer.get_vocab() == self._tokenizer.get_vocab()
+        return {"assistant_model": model, **({} if same else {"assistant_tokenizer": tokenizer})}
 
 
 def _context(model: Any) -> int:
     """How many positions the model has; as good as endless for one that does not count them."""
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     return sys.maxsize if positions is None else int(positions)
-
-
-def _check_text(prompt: str | None) -> str:
-    if not prompt:
-        raise UsageError(
-            "source 'transformers' needs a prompt, and there is none\nTry: streamfan run 'Once upon a time'"
-        )
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"the prompt is not text in UTF-8: {prompt!r}") from error
-    return prompt
 
 
 @hookimpl

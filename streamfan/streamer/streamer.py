@@ -181,7 +181,7 @@ class Streamer:
 
     def _open(self, prompts: list[list[int]], specials: SpecialIds) -> list[Row]:
         kind = Row if len(prompts) == 1 else PaddedRow
-        name = _name_of(self._model)
+        name = name_of(self._model)
         rows: list[Row] = []
         try:
             for number, prompt in enumerate(prompts):
@@ -205,7 +205,8 @@ class Streamer:
         return run
 
 
-def _name_of(model: Any) -> str | None:
+def name_of(model: Any) -> str | None:
+    """What readers are told of a model's name."""
     name = getattr(model, "name_or_path", None) or None
     # Of a folder only the last part: the rest is nobody's business, and the name travels to every reader.
     return Path(name).resolve().name if name and Path(name).is_dir() else name

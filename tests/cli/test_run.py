@@ -517,3 +517,39 @@ def test_who_has_stopped_a_stream_is_told(shell: Shell) -> None:
 
     assert (done.code, done.stdout) == (0, b"text")
     assert "stream 's' was cancelled: 'seen enough', by alice" in done.stderr
+
+
+def test_each_line_of_a_file_of_prompts_is_a_stream(shell: Shell) -> None:
+    (shell.folder / "prompts.txt").write_text("Once upon a time\n\nThe fox\r\n", encoding="utf-8")
+
+    done = shell.run(
+        *("run", "--prompts", "prompts.txt", "-n", "10", "--seed", "1", "-q", "--summary", "json"),
+        *("-s", "file:{stream}.txt", "-o", "source.top_p=0.9", "-o", 'source.generate={"min_p": 0.01}'),
+    )
+
+    assert done.code == 0, done
+    streams = done.summary["streams"]
+    assert [stream["id"].rpartition("-")[2] for stream in streams] == ["1", "3"]
+    assert all((shell.folder / f"{stream['id']}.txt").stat().st_size == stream["bytes"] > 0 for stream in streams)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["a prompt", "--prompts", "prompts.txt"], "a prompt and --prompts"),
+        (["--prompts", "none.txt"], "'none.txt' cannot be read: No such file"),
+        (["--prompts", "empty.txt"], "has no prompt in it"),
+        (["--prompts", "latin.txt"], "is not UTF-8, at byte 1"),
+        (["--prompts", "prompts.txt", "--source", "stdin"], "means nothing to source 'stdin'"),
+        (["a prompt", "-o", "source.top_p=2"], "option 'top_p'"),
+        (["a prompt", "-o", "source.tpo_p=1"], "top_p"),
+    ],
+)
+def test_wrong_prompts_and_options_of_the_source_are_said(shell: Shell, arguments: list[str], said: str) -> None:
+    (shell.folder / "prompts.txt").write_text("Once\n")
+    (shell.folder / "empty.txt").write_text("\n \n")
+    (shell.folder / "latin.txt").write_bytes(b"\x61\xe9\n")
+
+    done = shell.run("run", *arguments)
+
+    assert (done.code, said in done.stderr, TRACEBACK in done.stderr) == (2, True, False), done

@@ -13,10 +13,11 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config
 from transformers.utils import logging as transformers_logging
 
-from streamfan import demo
+from streamfan import Chunk, Fan, Sink, demo
 from streamfan.errors import MissingExtra, SourceError, UsageError
 from streamfan.plugins import plugins
 from streamfan.source import Request
+from streamfan.sources.generating import TransformersOptions, settings
 from streamfan.sources.transformers import TransformersSource
 from tests.support.opener import MemoryFan, ids_of
 from tests.support.tokenizers import byte_fallback, byte_level, fast
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from streamfan.fan import Fan
+    from streamfan.report import StreamReport
     from streamfan.stream import Stream
 
     Folder = Callable[..., Path]
@@ -70,8 +71,18 @@ def run(wanted: Request, fan: MemoryFan | None = None) -> Stream:
     return stream
 
 
-def load(wanted: Request) -> None:
-    TransformersSource().load(wanted)
+def load(wanted: Request, **options: Any) -> None:
+    TransformersSource(None, TransformersOptions(**options)).load(wanted)
+
+
+def run_all(wanted: Request, **options: Any) -> list[tuple[Stream, StreamReport]]:
+    """The streams of a run with a real fan, in the order of their opening, and their reports."""
+    source, finished = TransformersSource(None, TransformersOptions(**options)), {}
+    source.load(wanted)
+    with Fan() as fan:
+        fan.observe(lambda stream, report: finished.update({stream.info.row: (stream, report)}))
+        source.run(fan, wanted)
+    return [finished[row] for row in sorted(finished)]
 
 
 # What is generated
@@ -175,16 +186,143 @@ def test_chat_goes_through_the_template_of_the_model(folder: Folder, monkeypatch
     tokenizer = fast(byte_level(), chat_template=TEMPLATE)
     model = folder("a", tokenizer=tokenizer)
     prompts: list[str] = []
+    generate = LlamaForCausalLM.generate
 
-    class Recording(MemoryFan):
-        def start(self, model: Any, tokenizer: Any, inputs: Any, **kwargs: Any) -> Any:
-            prompts.append(tokenizer.decode(inputs["input_ids"][0]))
-            return super().start(model, tokenizer, inputs, **kwargs)
+    def recording(self: Any, **kwargs: Any) -> Any:
+        prompts.append(str(tokenizer.decode(kwargs["input_ids"][0])))
+        return generate(self, **kwargs)
+
+    monkeypatch.setattr(LlamaForCausalLM, "generate", recording)
 
     for chat in (True, False):
-        run(request(model, "The fox", chat=chat, max_new_tokens=2), Recording())
+        run(request(model, "The fox", chat=chat, max_new_tokens=2))
 
     assert prompts == ["<s>user: The fox</s><s>", "The fox"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "options", "expected"),
+    [
+        ({}, {}, {}),
+        ({"temperature": 0}, {"top_p": 0.5}, {"do_sample": False}),
+        ({}, {"top_p": 0.5, "top_k": 7}, {"do_sample": True, "top_p": 0.5, "top_k": 7}),
+        ({"temperature": 2.0}, {"top_k": 0}, {"do_sample": True, "temperature": 2.0, "top_k": 0}),
+        ({}, {"repetition_penalty": 1.5, "num_return_sequences": 3},
+         {"repetition_penalty": 1.5, "num_return_sequences": 3}),
+        ({}, {"generate": {"max_new_tokens": 3, "min_p": 0.1}}, {"max_new_tokens": 3, "min_p": 0.1}),
+    ],
+)  # fmt: skip
+def test_options_become_arguments_of_generate(
+    asked: dict[str, Any], options: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    found = settings(Request(prompt="x", **asked), TransformersOptions(**options), 9)
+
+    assert found == {"max_new_tokens": 9, "num_beams": 1, **expected}
+
+
+def test_options_reach_the_model(folder: Folder) -> None:
+    model = folder("abc", do_sample=True)
+
+    ((stream, _),) = run_all(request(model, max_new_tokens=5), top_k=1, generate={"max_new_tokens": 3})
+
+    assert stream.tokens == 3
+
+
+def test_dtype_and_device_are_those_that_were_asked_for(folder: Folder) -> None:
+    source = TransformersSource(None, TransformersOptions.model_validate({"dtype": "bfloat16", "device": "meta"}))
+
+    source.load(request(folder("a")))
+
+    assert (source._model.dtype, source._model.device.type) == (torch.bfloat16, "meta")
+
+
+# Several streams
+
+PROMPTS = ((1, "The fox"), (4, "A small owl reads"), (5, "x"))
+
+
+@pytest.mark.parametrize("continuous", [False, True], ids=["batch", "continuous"])
+def test_each_prompt_becomes_the_stream_that_it_becomes_alone(folder: Folder, continuous: bool) -> None:
+    model = folder("abcdefgh")
+    alone = [run_all(request(model, text, max_new_tokens=20))[0][0].text for _, text in PROMPTS]
+
+    found = run_all(request(model, None, prompts=PROMPTS, max_new_tokens=20), continuous=continuous)
+
+    assert [stream.text for stream, _ in found] == alone
+    assert [stream.id.rpartition("-")[2] for stream, _ in found] == ["1", "4", "5"]
+    assert len({stream.id.rpartition("-")[0] for stream, _ in found}) == 1
+    assert [stream.info.meta for stream, _ in found] == [{"line": 1}, {"line": 4}, {"line": 5}]
+    assert [report.tokens for _, report in found] == [20] * 3
+    assert {report.finish_reason for _, report in found} == {"length"}
+
+
+@pytest.mark.parametrize("continuous", [False, True], ids=["batch", "continuous"])
+def test_each_sequence_of_a_prompt_is_a_stream(folder: Folder, continuous: bool) -> None:
+    wanted = request(folder("abcdefgh"), None, prompts=PROMPTS[:2], max_new_tokens=20, temperature=1.0, seed=3)
+
+    found = run_all(wanted, num_return_sequences=2, continuous=continuous)
+
+    assert ["-".join(stream.id.split("-")[3:]) for stream, _ in found] == ["1-1", "1-2", "4-1", "4-2"]
+    assert [stream.info.meta for stream, _ in found][1] == {"line": 1, "sequence": 2}
+    assert len({stream.text for stream, _ in found}) == 4
+
+
+@pytest.mark.parametrize("continuous", [False, True], ids=["batch", "continuous"])
+def test_stop_string_ends_one_of_several(folder: Folder, continuous: bool) -> None:
+    model = folder("abcdefgh")
+    first, second, _ = (run_all(request(model, text, max_new_tokens=20))[0][0].text for _, text in PROMPTS)
+    stop = next(first[at : at + 4] for at in range(16) if first[at : at + 4] not in second)
+
+    found = run_all(request(model, None, prompts=PROMPTS[:2], max_new_tokens=20, stop=(stop,)), continuous=continuous)
+
+    assert [stream.text for stream, _ in found] == [first[: first.index(stop)], second]
+    assert [report.finish_reason for _, report in found] == ["stop", "length"]
+
+
+def test_one_of_several_requests_can_be_cancelled(folder: Folder) -> None:
+    source = TransformersSource(None, TransformersOptions.model_validate({"continuous": True}))
+    wanted = request(folder("a"), None, prompts=PROMPTS[:2], max_new_tokens=200)
+    source.load(wanted)
+
+    class Enough(Sink):
+        name = "enough"
+
+        def write(self, chunk: Chunk) -> None:
+            if chunk.stream.row == 0:
+                chunk.stream.cancel("enough", by="me")
+
+    with Fan(Enough()) as fan:
+        source.run(fan, wanted)
+
+    first, second = sorted(fan.report.streams, key=lambda each: each.row)
+    assert (first.finish_reason, first.cancelled) == ("cancelled", "'enough', by me")
+    assert first.tokens < 200
+    assert (second.finish_reason, second.tokens) == ("length", 200)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_continuous_batching_that_fails_ends_its_streams_with_the_error(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", broken)
+
+    found = run_all(request(folder("a"), None, prompts=PROMPTS[:2]), continuous=True)
+
+    assert [report.finish_reason for _, report in found] == ["error", "error"]
+    assert all("out of memory" in str(report.error) for _, report in found)
+
+
+def test_assistant_guesses_ahead_and_changes_nothing(folder: Folder) -> None:
+    model = folder("abcdefgh")
+    alone = run(request(model, max_new_tokens=20)).text
+
+    ((stream, _),) = run_all(request(model, max_new_tokens=20), assistant=str(model))
+
+    assert stream.text == alone
+    assert len(list(stream.chunks())) < 20, "several tokens come at once"
 
 
 # How it ends
@@ -329,6 +467,21 @@ def test_missing_extra_is_told_with_what_installs_it(
         load(request(model))
 
 
+def test_assistant_for_several_streams_is_refused(folder: Folder) -> None:
+    with pytest.raises(UsageError, match="one stream at a time"):
+        load(request(folder("a")), assistant="x", num_return_sequences=2)
+
+
+def test_penalty_that_continuous_batching_does_not_know_is_refused(folder: Folder) -> None:
+    with pytest.raises(UsageError, match="repetition_penalty"):
+        load(request(folder("a")), continuous=True, repetition_penalty=1.5)
+
+
+def test_prompt_that_is_too_long_is_named_by_its_line(folder: Folder) -> None:
+    with pytest.raises(UsageError, match="the prompt in line 7 is 8 tokens long"):
+        load(request(folder("a", positions=8), None, prompts=((2, "x"), (7, "x" * 8))))
+
+
 # What is said
 
 
@@ -338,6 +491,7 @@ def test_nothing_is_said_while_loading_and_generating(folder: Folder) -> None:
 import sys
 from typing import cast
 from streamfan.source import Request
+from streamfan.sources.generating import TransformersOptions, settings
 from streamfan.sources.transformers import TransformersSource
 from tests.support.opener import MemoryFan
 
