@@ -264,6 +264,11 @@ class Fan:
         """Whether `cancel` was called: who has more streams to come, as a recording has, begins none of them."""
         return self._cancelled
 
+    @property
+    def unfinished(self) -> int:
+        """How many streams are not finished everywhere: what is open, and what lanes are still at."""
+        return len(self._accounts.streams)
+
     def observe(self, observer: Observer, *, patience: float = 0.5) -> None:
         """Call `observer(stream, report)` for each stream when it is finished everywhere, on a thread of its own.
 

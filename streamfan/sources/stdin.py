@@ -13,15 +13,18 @@ import socket
 import stat
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
 
 from streamfan.detokenize import StopStrings
 from streamfan.errors import SourceError, StreamEnded, UsageError
 from streamfan.hookspecs import hookimpl
-from streamfan.source import Source
+from streamfan.source import Source, SourceOptions
+from streamfan.sources.lines import Lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from streamfan.fan import Fan
     from streamfan.source import Request
@@ -30,17 +33,30 @@ if TYPE_CHECKING:
 # The file descriptor itself: what Python's own buffer has read is late, and cannot be waited for.
 _STDIN = 0
 _BLOCK = 64 * 1024
+# Milliseconds between looks whether all is to stop, while there is no stream that would say so.
+_LOOK = 100
+
+
+class StdinOptions(SourceOptions):
+    """The options of the `stdin` source."""
+
+    split: Literal["line"] | None = Field(None, description="line: each line, with its end, is a stream of its own.")
 
 
 class StdinSource(Source):
-    """Publishes standard input as one stream, bytes that are no UTF-8 as U+FFFD.
+    """Publishes standard input as one stream, or as one for each line; bytes that are no UTF-8 as U+FFFD.
 
-    The stream ends as `stop` at the end of the input or at a stop string, and as `cancelled` where somebody asked for
-    it, also while no input comes.
+    A stream ends as `stop` at the end of the input or at a stop string, and as `cancelled` where somebody asked for
+    it, also while no input comes. Of a line the rest is dropped then, and the next one follows.
     """
 
     name = "stdin"
     accepts = frozenset({"stop"})
+    Options = StdinOptions
+    options: StdinOptions
+
+    def __init__(self, target: str | None = None, options: StdinOptions | None = None) -> None:
+        super().__init__(target, options)
 
     def load(self, request: Request) -> None:
         """Publishes nothing.
@@ -57,10 +73,17 @@ class StdinSource(Source):
             raise UsageError("source 'stdin' has nothing to read: standard input can only be written to")
 
     def run(self, fan: Fan, request: Request) -> None:
-        """Publishes standard input, to its end."""
+        """Publishes standard input, to its end.
+
+        Raises:
+            SourceError: It cannot be read any further, and no line has begun.
+        """
+        if self.options.split == "line":
+            Lines(fan, request.stop).publish(_texts(_read(lambda: fan.cancelled)))
+            return
         with fan.open() as stream, _alarm(stream) as alarm:
             try:
-                _publish(stream, _read(alarm), StopStrings(request.stop))
+                _publish(stream, _read(lambda: stream.cancelled is not None, alarm), StopStrings(request.stop))
             except StreamEnded:
                 # Somebody else ended it: nobody is left to read for.
                 return
@@ -79,12 +102,29 @@ def _publish(stream: Stream, blocks: Iterable[bytes], stops: StopStrings) -> Non
     stream.write(stops.push(rest) + stops.finish())
 
 
-def _read(alarm: socket.socket) -> Iterator[bytes]:
-    """What can be read at a time, until there is no more or the alarm goes off."""
+def _texts(blocks: Iterable[bytes]) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for block in blocks:
+        yield decoder.decode(block)
+    yield decoder.decode(b"", final=True)
+
+
+def _read(unwanted: Callable[[], bool], alarm: socket.socket | None = None) -> Iterator[bytes]:
+    """What can be read at a time, until there is no more or nobody wants it.
+
+    Args:
+        unwanted: Whether that is so; asked when something has come, when the alarm goes off, and now and then.
+    """
     poll = select.poll()
     poll.register(_STDIN, select.POLLIN)
-    poll.register(alarm, select.POLLIN)
-    while alarm.fileno() not in dict(poll.poll()):
+    if alarm is not None:
+        poll.register(alarm, select.POLLIN)
+    while True:
+        ready = poll.poll(None if alarm is not None else _LOOK)
+        if unwanted():
+            return
+        if not ready:
+            continue
         try:
             block = os.read(_STDIN, _BLOCK)
         except BlockingIOError:

@@ -6,21 +6,26 @@ import os
 import sys
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from streamfan import Fan
 from streamfan.errors import UsageError
 from streamfan.plugins import plugins
 from streamfan.source import Request
-from streamfan.sources.stdin import StdinSource
+from streamfan.sources import lines
+from streamfan.sources.stdin import StdinOptions, StdinSource
 from tests.support.opener import MemoryFan
+from tests.support.sinks import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from streamfan.fan import Fan
+    from streamfan.report import StreamReport
     from streamfan.stream import Stream
 
 
@@ -236,3 +241,96 @@ def test_closed_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(UsageError, match="closed"):
         StdinSource().load(Request())
+
+
+# One stream for each line
+
+
+def publish_lines(data: bytes, *stop: str) -> list[StreamReport]:
+    """The streams that input in small pieces becomes, and their texts in `model`'s place."""
+    source = StdinSource(None, StdinOptions.model_validate({"split": "line"}))
+    reader, writer = os.pipe()
+    texts: dict[str, str] = {}
+
+    def write() -> None:
+        with open(writer, "wb", buffering=0) as pipe:  # noqa: PTH123 - a descriptor
+            pipe.writelines(data[at : at + 3] for at in range(0, len(data), 3))
+
+    with standard_input(reader), Fan() as fan:
+        fan.observe(lambda stream, report: texts.update({report.id: stream.text}))
+        thread = threading.Thread(target=write)
+        thread.start()
+        source.run(fan, Request(stop=stop))
+        thread.join(10)
+    reports = sorted(fan.report.streams, key=lambda report: int(report.id.rpartition("-")[2]))
+    return [replace(report, model=texts[report.id]) for report in reports]
+
+
+@pytest.mark.parametrize(
+    ("data", "texts"),
+    [
+        ("one\ntwo\n", ["one\n", "two\n"]),
+        ("one\n\nthree", ["one\n", "\n", "three"]),
+        ("a\u2028b\r\nc\x85\x0c\n", ["a\u2028b\r\n", "c\x85\x0c\n"]),
+        ("日本\n😀\n", ["日本\n", "😀\n"]),
+        ("", []),
+    ],
+)
+def test_each_line_is_a_stream(data: str, texts: list[str]) -> None:
+    reports = publish_lines(data.encode())
+
+    assert [report.model for report in reports] == texts
+    assert [report.id.rpartition("-")[2] for report in reports] == [str(number) for number in range(1, len(texts) + 1)]
+    assert {report.finish_reason for report in reports} <= {"stop"}
+
+
+def test_stop_string_ends_its_line_only() -> None:
+    reports = publish_lines(b"one END of it\ntwo\nEN\n", "END")
+
+    assert [report.model for report in reports] == ["one ", "two\n", "EN\n"]
+
+
+def test_line_is_published_before_its_end_and_cancelling_it_spares_the_next(pipe: tuple[int, int]) -> None:
+    reader, writer = pipe
+    source = StdinSource(None, StdinOptions.model_validate({"split": "line"}))
+    got: SimpleQueue[Stream] = SimpleQueue()
+    with standard_input(reader), Fan() as fan:
+        fan.observe(lambda stream, report: got.put(stream))
+        thread = threading.Thread(target=source.run, args=(fan, Request()))
+        thread.start()
+        os.write(writer, b"one, and")
+        wait_until(lambda: any(each.length == 8 for each in fan._accounts.streams))
+        fan._accounts.streams[0].cancel("enough")
+        os.write(writer, b" more\ntwo\n")
+        first, second = got.get(timeout=30), got.get(timeout=30)
+        fan.cancel("stop")
+        thread.join(30)
+
+    assert not thread.is_alive(), "it is told to stop although no stream is open"
+    assert (first.text, first.finish_reason) == ("one, and", "cancelled")
+    assert (second.text, second.finish_reason) == ("two\n", "stop")
+
+
+def test_sinks_that_are_slow_make_the_input_wait(monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]) -> None:
+    monkeypatch.setattr(lines, "_AHEAD", 5)
+    go_on = threading.Event()
+    most = 0
+
+    def slow(text: str, end: bool) -> None:
+        nonlocal most
+        go_on.wait(30)
+        most = max(most, fan.unfinished)
+
+    reader, writer = pipe
+    source = StdinSource(None, StdinOptions.model_validate({"split": "line"}))
+    with standard_input(reader), Fan(slow) as fan:
+        thread = threading.Thread(target=source.run, args=(fan, Request()))
+        thread.start()
+        os.write(writer, b"x\n" * 50)
+        wait_until(lambda: fan.unfinished == 5)
+        go_on.set()
+        wait_until(lambda: fan.report.finished == 50)
+        fan.cancel()
+        thread.join(30)
+
+    assert most == 5
