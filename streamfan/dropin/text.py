@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
+    from transformers.generation.streamers import BaseStreamer as Base
+
     from streamfan.making import SinkLike
     from streamfan.stream import Stream
-
-    Base = object
 else:
     try:
         # Some code asks whether a streamer is one. This part of transformers imports no torch.
