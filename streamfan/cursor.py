@@ -12,7 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from streamfan.boundary import next_piece
-from streamfan.errors import SinkTimeout, text_of
+from streamfan.errors import HistoryTrimmed, SinkTimeout, text_of
 from streamfan.events import Gap
 from streamfan.flow import Amount, Flow, Reason
 from streamfan.report import DeliveryReport
@@ -90,7 +90,8 @@ class Cursor:
         self._failed_step: Step | None = None
         self._no_boundary_below = 0
         self._dormant_at = -1
-        self._hash = hashlib.sha256()
+        # None once it cannot be told: where text was given again before which nothing is kept.
+        self._hash: hashlib._Hash | None = hashlib.sha256()
 
     @property
     def retrying(self) -> bool:
@@ -179,7 +180,12 @@ class Cursor:
             self._furthest = max(self._furthest, self.gap.end)
             return Step.GAP
         if self.chunk is None and self.stream.length > self.offset:
-            self.chunk = self._take(ended)
+            try:
+                self.chunk = self._take(ended)
+            except HistoryTrimmed as error:
+                # Let go in the very moment in which the destination was found to lack it.
+                self.give_up(error)
+                return Step.CLOSE if ended else None
         if self.chunk is not None:
             self._furthest = max(self._furthest, self.chunk.end)
             return Step.WRITE
@@ -223,9 +229,12 @@ class Cursor:
         self.done = False
         if held is None:
             self._settle_doubt()
+            if self.offset < self.stream.start:
+                raise ValueError(f"the text before byte {self.stream.start:,} is not kept any more")
         elif type(held) is not int or held > self._furthest or not self.stream.is_boundary(held):
             raise ValueError(
-                f"open() returned {held!r}, expected None or the end of a character between 0 and {self._furthest}"
+                f"open() returned {held!r}, expected None or the end of a character between {self.stream.start} "
+                f"and {self._furthest}"
             )
         else:
             self._move_to(held)
@@ -256,14 +265,15 @@ class Cursor:
             self._count_sent(held)
             self.offset = held
             self._gaps = [gap for gap in self._gaps if gap.end <= held]
-            self._hash = hashlib.sha256(self.stream.read(0, held))
+            self._hash = None if self.stream.start else hashlib.sha256(self.stream.read(0, held))
 
     def delivered(self, chunk: Chunk, now: float) -> None:
         """`write` has returned: the sink has the chunk."""
         self.max_lag = max(self.max_lag, now - self.stream.written_at(chunk.offset))
         self._count_sent(chunk.end)
         self.offset = chunk.end
-        self._hash.update(chunk.data)
+        if self._hash is not None:
+            self._hash.update(chunk.data)
         self.chunks += 1
         self.chunk = None
         self._note_progress()
@@ -362,7 +372,7 @@ class Cursor:
             skipped=self.skipped,
             missing=self.stream.length - self.offset,
             complete=self.finished,
-            sha256=None if self.lost or self._gaps else self._hash.hexdigest(),
+            sha256=None if self._hash is None or self.lost or self._gaps else self._hash.hexdigest(),
             error=None if self.error is None else describe(self.error),
         )
 

@@ -264,6 +264,17 @@ class Fan:
         """Whether `cancel` was called: who has more streams to come, as a recording has, begins none of them."""
         return self._cancelled
 
+    def forget(self, stream: Stream, *, keep: int) -> None:
+        """Let go of the text of `stream` that all sinks have taken, but for the last `keep` bytes; any producer may.
+
+        So a stream without an end needs no more and more memory. A sink that is added later, or whose destination has
+        forgotten more than that, cannot be given the stream any more, and who reads it from the start is told so. With
+        an observer nothing is let go of: it is given the stream.
+        """
+        if not self._observers.any:
+            needed = min((lane.needed(stream) for lane in self._lanes), default=inf)
+            stream.forget(int(min(needed, stream.length)) - keep)
+
     @property
     def unfinished(self) -> int:
         """How many streams are not finished everywhere: what is open, and what lanes are still at."""

@@ -12,7 +12,7 @@ from math import exp, log
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from streamfan.log import Log
 
 # Intervals within a hundredth of each other are counted as one, so that a stream without an end needs no more memory.
 _STEP = log(1.01)
@@ -104,11 +104,11 @@ class _Times:
         return 0.0
 
 
-def add_all(rhythm: Rhythm, ends: Sequence[int], times: Sequence[float], id_ends: Sequence[int]) -> Rhythm:
-    """Add what a stream keeps: where the text of each write ends and when it came, and the end that an id came with."""
+def add_all(rhythm: Rhythm, log: Log) -> Rhythm:
+    """Add all that a log has."""
     seen = 0
-    for end, time in zip(ends, times, strict=True):
-        ids = bisect_right(id_ends, end, seen)
+    for end, time in zip(log.ends, log.times, strict=True):
+        ids = bisect_right(log.id_ends, end, seen)
         rhythm.add(time, ids - seen)
         seen = ids
     return rhythm

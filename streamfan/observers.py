@@ -38,6 +38,11 @@ class Observers:
         with self._lock:
             self._observers = (*self._observers, _Observing(observer, patience))
 
+    @property
+    def any(self) -> bool:
+        """Whether there are some."""
+        return bool(self._observers)
+
     def tell(self, stream: Stream, report: StreamReport) -> None:
         """Say that `stream` is finished; returns at once."""
         for observing in self._observers:

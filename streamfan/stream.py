@@ -10,9 +10,8 @@ import asyncio
 import hashlib
 import logging
 import threading
-from array import array
-from bisect import bisect_left, bisect_right
 from contextlib import suppress
+from copy import deepcopy
 from datetime import timedelta
 from functools import partial
 from math import inf
@@ -20,9 +19,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from streamfan.dispatcher import Dispatcher
-from streamfan.errors import StreamEnded, StreamFailed, text_of
+from streamfan.errors import HistoryTrimmed, StreamEnded, StreamFailed, text_of
 from streamfan.events import FINISH_REASONS, Cancellation, Chunk, End, Fault, FinishReason, StreamInfo, well_formed
 from streamfan.intervals import Rhythm, add_all
+from streamfan.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
@@ -53,13 +53,11 @@ class Stream:
         self._dispatcher = dispatcher
         self._lock = threading.Lock()
         self._opened = monotonic()
-        self._data = bytearray()
-        # One entry for each write: where its text ends, and when it came.
-        self._ends = array("Q")
-        self._times = array("d")
-        # One entry for each token id: the id, and the end of the text it came with.
-        self._ids: list[int] = []
-        self._id_ends = array("Q")
+        self._log = Log()
+        # Of text that is not kept any more.
+        self._sha256 = hashlib.sha256()
+        self._rhythm = Rhythm()
+        self._first: float | None = None
         self._idle_ids: list[int] = []
         self._surrogate = ""
         self._cancellations: list[Cancellation] = []
@@ -154,14 +152,11 @@ class Stream:
         data = self._encode(text)
         if not data:
             return
-        self._data += data
-        end = len(self._data)
-        if self._idle_ids:
-            self._ids += self._idle_ids
-            self._id_ends.extend([end] * len(self._idle_ids))
-            self._idle_ids.clear()
-        self._times.append(monotonic())
-        self._ends.append(end)
+        time = monotonic()
+        if self._first is None:
+            self._first = time
+        end = self._log.append(data, self._idle_ids, time)
+        self._idle_ids.clear()
         self.length = end
 
     def _encode(self, text: str) -> bytes:
@@ -235,8 +230,12 @@ class Stream:
 
     @property
     def text(self) -> str:
-        """The text so far."""
-        return self._data[: self.length].decode()
+        """The text so far.
+
+        Raises:
+            HistoryTrimmed: The beginning is not kept any more.
+        """
+        return self.read(0).decode()
 
     @property
     def ended(self) -> bool:
@@ -251,7 +250,7 @@ class Stream:
     @property
     def ttft(self) -> float | None:
         """Seconds from opening to the first text; None while there is none."""
-        return self._times[0] - self._opened if self._times else None
+        return None if self._first is None else self._first - self._opened
 
     @property
     def duration(self) -> float | None:
@@ -269,7 +268,7 @@ class Stream:
     def intervals(self) -> Intervals | None:
         """How fast the text came; None while the stream runs, and where there were no two pieces of it."""
         if self._intervals is None and self._finish_reason is not None:
-            self._intervals = add_all(Rhythm(), self._ends, self._times, self._id_ends).read()
+            self._intervals = add_all(deepcopy(self._rhythm), self._log).read()
         return self._intervals
 
     @property
@@ -287,6 +286,7 @@ class Stream:
 
         Raises:
             StreamFailed: The stream ended with an error; all its text was given before.
+            HistoryTrimmed: The text there is not kept any more.
             ValueError: An offset to which there is no text.
         """
         position = self._checked(offset)
@@ -351,29 +351,38 @@ class Stream:
         return self.afollow()
 
     def read(self, offset: int, limit: int | None = None) -> bytes:
-        """The text from `offset` on as UTF-8, `limit` bytes at most but never a part of a code point."""
-        end = self.length if limit is None else min(self.length, offset + limit)
-        while end < self.length and self._data[end] & 0xC0 == 0x80:
+        """The text from `offset` on as UTF-8, `limit` bytes at most but never a part of a code point.
+
+        Raises:
+            HistoryTrimmed: It is not kept any more.
+        """
+        # In this order: a log has all that there was before it was looked at.
+        length, log = self.length, self._log
+        if offset < log.start:
+            raise HistoryTrimmed(self.info.id, offset, log.start)
+        end = length if limit is None else min(length, offset + limit)
+        while end < length and log.continues(end):
             end -= 1
-        return bytes(self._data[offset:end])
+        return log.read(offset, end)
 
     def chunk(self, offset: int, data: bytes) -> Chunk:
         """The chunk that `data`, read at `offset`, is: with its token ids, and the time its last text was written."""
         end = offset + len(data)
-        ids = slice(bisect_right(self._id_ends, offset), bisect_right(self._id_ends, end))
+        ids = self._log.ids(offset, end)
         written = self.info.time + timedelta(seconds=self.written_at(end - 1) - self._opened)
-        return Chunk(self.info, offset, data, tuple(self._ids[ids]), written)
+        return Chunk(self.info, offset, data, ids, written)
 
     def chunks(self) -> Iterator[Chunk]:
         """The text as it was written: a chunk for each write that had some."""
-        offset = 0
-        for end in self._ends[:]:
-            yield self.chunk(offset, bytes(self._data[offset:end]))
+        log = self._log
+        offset = log.start
+        for end in log.ends[:]:
+            yield self.chunk(offset, log.read(offset, end))
             offset = end
 
     def written_at(self, offset: int) -> float:
         """When the byte at `offset` was written, on the monotonic clock."""
-        return self._times[bisect_left(self._ends, offset + 1)]
+        return self._log.written_at(offset)
 
     def without_text(self) -> Stream:
         """All that is known of this stream, which has ended, but its text."""
@@ -383,15 +392,33 @@ class Stream:
         rest._intervals = self.intervals
         return rest
 
+    @property
+    def start(self) -> int:
+        """Where the text begins that is kept; 0 unless its producer has let go of some, see `Fan.forget`."""
+        return self._log.start
+
+    def forget(self, offset: int) -> None:
+        """Let go of the text before `offset`, or a little less, if that is more than what stays."""
+        with self._lock:
+            if not self.length or offset - self._log.start < self.length - offset:
+                # What stays is copied; so that costs no more than the text itself did.
+                return
+            gone, self._log = self._log.split(offset)
+            self._sha256.update(gone.text)
+            add_all(self._rhythm, gone)
+
     def pieces(self, offset: int) -> int:
         """How many pieces of text were written that end at or before `offset`."""
-        return bisect_right(self._ends, offset)
+        return self._log.pieces(offset)
 
     def is_boundary(self, offset: int) -> bool:
-        """Whether `offset` lies in the text and not inside a code point."""
-        return 0 <= offset <= self.length and (offset == self.length or self._data[offset] & 0xC0 != 0x80)
+        """Whether `offset` lies in the text that is kept, and not inside a code point."""
+        length, log = self.length, self._log
+        return log.start <= offset <= length and (offset == length or not log.continues(offset))
 
     def _checked(self, offset: int) -> int:
+        if 0 <= offset < self._log.start:
+            raise HistoryTrimmed(self.info.id, offset, self._log.start)
         if not self.is_boundary(offset):
             raise ValueError(
                 f"offset {offset} of stream {self.info.id!r} is not the end of a character between 0 and {self.length}"
@@ -412,11 +439,16 @@ class Stream:
             cancel=self.cancelled if finish_reason == "cancelled" else None,
             tokens=self.tokens,
             token_ids=tuple(self._idle_ids),
-            sha256=hashlib.sha256(bytes(self._data)).hexdigest(),
+            sha256=self._digest(),
             ttft=self.ttft,
             duration=self._ended_at - self._opened,
             time=self.info.time + timedelta(seconds=self._ended_at - self._opened),
         )
+
+    def _digest(self) -> str:
+        sha256 = self._sha256.copy()
+        sha256.update(self._log.text)
+        return sha256.hexdigest()
 
     # A context manager bounds the generation
 

@@ -245,6 +245,10 @@ class Lane:
             log.debug("sink %r: label raised", self.id, exc_info=True)
             return None
 
+    def needed(self, stream: Stream) -> float:
+        """From which byte on it still needs the text of `stream`; `inf` where it needs none."""
+        return self._ledger.needed(stream)
+
     def delivery(self, stream: Stream) -> DeliveryReport | None:
         """What became of `stream` so far; None when this lane has done with it."""
         return self._ledger.delivery(stream)

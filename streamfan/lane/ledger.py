@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -118,6 +119,10 @@ class Ledger:
     def failed(self) -> bool:
         """Whether a stream has failed, also one that is still to be closed."""
         return self._tally.failed > 0 or any(each.error for each in (*self.cursors, *self._given_up))
+
+    def needed(self, stream: Stream) -> float:
+        """From which byte on this lane still needs the text of `stream`; `inf` where it needs none."""
+        return min((each.offset for each in self.cursors if each.stream is stream and not each.over), default=inf)
 
     def delivery(self, stream: Stream) -> DeliveryReport | None:
         """What became of `stream` so far; None when this lane has done with it."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # The file descriptor itself: what Python's own buffer has read is late, and cannot be waited for.
 _STDIN = 0
 _BLOCK = 64 * 1024
+# How much text is kept that all sinks have taken: for those whose destination loses some, and that are added later.
+_KEEP = 16 * 1024 * 1024
 # Milliseconds between looks whether all is to stop, while there is no stream that would say so.
 _LOOK = 100
 
@@ -83,12 +85,20 @@ class StdinSource(Source):
             return
         with fan.open() as stream, _alarm(stream) as alarm:
             try:
-                _publish(stream, _read(lambda: stream.cancelled is not None, alarm), StopStrings(request.stop))
+                blocks = _read(lambda: stream.cancelled is not None, alarm)
+                _publish(stream, _freeing(fan, stream, blocks), StopStrings(request.stop))
             except StreamEnded:
                 # Somebody else ended it: nobody is left to read for.
                 return
             except OSError as error:
                 stream.fail(SourceError(f"standard input cannot be read any further: {error}"))
+
+
+def _freeing(fan: Fan, stream: Stream, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same blocks; input without an end needs no more and more memory."""
+    for block in blocks:
+        yield block
+        fan.forget(stream, keep=_KEEP)
 
 
 def _publish(stream: Stream, blocks: Iterable[bytes], stops: StopStrings) -> None:

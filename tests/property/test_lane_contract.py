@@ -246,7 +246,7 @@ class LaneContract(RuleBasedStateMachine):
                     assert piece.offset == position
                 assert piece.offset >= position
                 if isinstance(piece, Chunk):
-                    assert stream._data[piece.offset : piece.end] == piece.data
+                    assert stream.read(0)[piece.offset : piece.end] == piece.data
                 position = piece.end
 
     def teardown(self) -> None:
@@ -281,7 +281,7 @@ class LaneContract(RuleBasedStateMachine):
             assert closes[0].complete == report.complete
         if report.complete:
             assert not gaps
-            assert b"".join(piece.data for piece in pieces if isinstance(piece, Chunk)) == stream._data
+            assert b"".join(piece.data for piece in pieces if isinstance(piece, Chunk)) == stream.read(0)
             assert (report.missing, report.lost, report.skipped, report.error) == (0, 0, 0, None)
         else:
             assert report.error is not None or report.lost or report.skipped, "incomplete, and nobody says why"

@@ -36,6 +36,9 @@ class MemoryFan:
         self._news.put(stream)
         return stream
 
+    def forget(self, stream: Stream, *, keep: int) -> None:
+        """Keep everything."""
+
     def next(self) -> Stream:
         """Wait for a stream to be opened; each is given once."""
         return self._news.get(timeout=10)
