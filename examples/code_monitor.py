@@ -21,7 +21,7 @@ class Watch(Sink):
 
     def open(self, stream: StreamInfo) -> None:
         """Begin with a stream."""
-        self._code = ""
+        self._code = self.fault = ""
 
     def write(self, chunk: Chunk) -> None:
         """Look at the code so far."""
@@ -30,15 +30,16 @@ class Watch(Sink):
             # None where it is only unfinished.
             compile_command(self._code, symbol="exec")
         except SyntaxError as error:
-            chunk.stream.cancel(f"line {error.lineno}: {error.msg}", by=self.name)
+            self.fault = f"line {error.lineno}: {error.msg}"
+            chunk.stream.cancel(self.fault, by=self.name)
 
 
 prompt = sys.argv[1] if len(sys.argv) > 1 else "# Task: a function for the fibonacci numbers\n# Python code:\n"
 tokenizer = AutoTokenizer.from_pretrained(PATH)
 model = AutoModelForCausalLM.from_pretrained(PATH)
+watch = Watch()
 
 with Fan("stdout") as fan:
-    fan.add(Watch(), lane=LaneOptions(boundary="line"))
+    fan.add(watch, lane=LaneOptions(boundary="line"))
     fan.generate(model, tokenizer, prompt, max_new_tokens=200, do_sample=True, temperature=0.2)
-stopped = fan.report.streams[0].cancelled
-print(f"\n[{'stopped: ' + stopped if stopped else 'this is Python'}]", file=sys.stderr)
+print(f"\n[{fan.report.streams[0].finish_reason}: {watch.fault or 'this is Python'}]", file=sys.stderr)
