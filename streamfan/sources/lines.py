@@ -44,6 +44,8 @@ class Lines:
         try:
             for text in texts:
                 for piece in _pieces(text):
+                    if self._stream is None and not self._may_begin():
+                        return
                     self._take(piece)
         except OSError as error:
             broken = SourceError(f"standard input cannot be read any further: {error}")
@@ -63,9 +65,13 @@ class Lines:
         if piece.endswith("\n"):
             self._end(stream)
 
-    def _begin(self) -> Stream:
+    def _may_begin(self) -> bool:
+        """Wait until sinks are not too far behind; False where all is to stop."""
         while self._fan.unfinished >= _AHEAD and not self._fan.cancelled:
             sleep(_LOOK)
+        return not self._fan.cancelled
+
+    def _begin(self) -> Stream:
         self._number += 1
         self._stops = StopStrings(self._stop)
         return self._fan.open(f"{self._run}-{self._number}", meta={"line": self._number})

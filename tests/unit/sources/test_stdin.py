@@ -334,3 +334,21 @@ def test_sinks_that_are_slow_make_the_input_wait(monkeypatch: pytest.MonkeyPatch
         thread.join(30)
 
     assert most == 5
+
+
+def test_no_line_begins_once_all_is_to_stop(monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]) -> None:
+    monkeypatch.setattr(lines, "_AHEAD", 5)
+    go_on = threading.Event()
+    reader, writer = pipe
+    source = StdinSource(None, StdinOptions.model_validate({"split": "line"}))
+    with standard_input(reader), Fan(lambda text, end: go_on.wait(30)) as fan:
+        thread = threading.Thread(target=source.run, args=(fan, Request()))
+        thread.start()
+        os.write(writer, b"x\n" * 50)
+        wait_until(lambda: fan.unfinished == 5)
+        fan.cancel("enough")
+        thread.join(30)
+        go_on.set()
+
+    assert not thread.is_alive()
+    assert len(fan.report.streams) == 5
