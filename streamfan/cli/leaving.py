@@ -29,18 +29,23 @@ class Leaving:
 
     def __init__(self, last_words: Callable[[], object]) -> None:
         self._last_words = last_words
-        self._asked: SimpleQueue[None] = SimpleQueue()
+        self._asked: SimpleQueue[bool] = SimpleQueue()
         # Started now: a signal handler is no place to start one.
         self._thread = threading.Thread(target=self._run, name="streamfan-leaving", daemon=True)
         self._thread.start()
 
     def now(self, code: int) -> NoReturn:
         """End the process, whatever is going on in it; to be called by a signal handler."""
-        self._asked.put(None)
+        self._asked.put(True)
         self._thread.join(_PATIENCE)
         os._exit(code)
 
+    def close(self) -> None:
+        """Nobody has asked: everything is said."""
+        self._asked.put(False)
+        self._thread.join(_PATIENCE)
+
     def _run(self) -> None:
-        self._asked.get()
-        self._last_words()
-        console.flush()
+        if self._asked.get():
+            self._last_words()
+            console.flush()

@@ -84,8 +84,10 @@ class Session:
         """Run to the end, whatever that is, and return the exit code."""
         with console.in_background(lambda: inf if self._signal is None else _LAST_WORDS):
             code = self._run()
-        if self._phase != "over":
-            # A thread inside a model's native code does not survive the interpreter's own way of exiting.
+        self._leaving.close()
+        if any(thread.name.startswith("streamfan-") for thread in threading.enumerate()):
+            # It is inside a model or a sink. The interpreter's own way of exiting frees what such a thread waits for
+            # under its feet: it crashes now and then, or never ends.
             os._exit(code)
         return code
 

@@ -334,3 +334,17 @@ def test_every_output_closed_and_a_hung_sink_is_no_end(shell: Shell) -> None:
 
     assert done.code == 3
     assert done.stderr.splitlines()[-1].endswith(f"; {SIZE} bytes not delivered")
+
+
+def test_no_thread_is_left_when_the_interpreter_ends(shell: Shell) -> None:
+    # A thread that waits for something there is the end of some runs in a thousand, in a crash or never.
+    code = """
+        import atexit, sys, threading
+        atexit.register(lambda: print("left:", [thread.name for thread in threading.enumerate()], file=sys.stderr))
+    """
+    Site(shell.site).install("nosy", code=code, hooks={"nosy": "nosy"})
+
+    done = shell.stdin(TEXT, *JSONL)
+
+    assert done.code == 0
+    assert done.stderr.splitlines() == ["left: ['MainThread']"]
