@@ -12,7 +12,7 @@ from streamfan.errors import UsageError
 # How many ids at most are remembered; the one that was opened longest ago is forgotten.
 _REMEMBERED = 16_384
 # What a number in JSON holds everywhere: readers in other languages have floats for it.
-_LAST = 2**53 - 1
+LAST = 2**53 - 1
 
 _latest = 0
 _lock = threading.Lock()
@@ -46,9 +46,9 @@ class Attempts:
             UsageError: The attempt given is out of range, or not later than one that was taken before.
         """
         # A caller without types may well give text.
-        if attempt is not None and not (type(attempt) is int and 1 <= attempt < _LAST):
+        if attempt is not None and not (type(attempt) is int and 1 <= attempt < LAST):
             raise UsageError(
-                f"attempt {attempt} of stream {id!r} is out of range, expected a whole number from 1 to {_LAST - 1}"
+                f"attempt {attempt} of stream {id!r} is out of range, expected a whole number from 1 to {LAST - 1}"
             )
         with self._lock:
             before = self._latest.get(id, 0)

@@ -110,6 +110,8 @@ class Dispatcher:
         self._patient = inf
         self._next_look = inf
         self._noted = -inf
+        # When the first of the news came that it has not looked at.
+        self._news_at = -inf
         self._last_news = -inf
         self._fast = False
         # daemon: a program that forgets to close its fan must be able to exit.
@@ -154,8 +156,10 @@ class Dispatcher:
         Args:
             urgent: Nobody is to wait for more: a stream's first text, or its end.
         """
-        self._news = True
         now = monotonic()
+        if not self._news:
+            self._news_at = now
+        self._news = True
         before, self._noted = self._noted, now
         first = self._first
         if urgent:
@@ -194,7 +198,7 @@ class Dispatcher:
         for slot in self._slots:
             consumer = slot.consumer
             if news and slot.due == inf:
-                slot.due = now + consumer.linger
+                slot.due = self._news_at + consumer.linger
             if urgent or slot.due <= now:
                 slot.due = inf
                 self._call(consumer.wake)

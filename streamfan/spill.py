@@ -45,7 +45,10 @@ class Spill:
     def __init__(self, folder: str | Path) -> None:
         self.kept: dict[tuple[str, int], Path] = {}
         self._folder = Path(folder)
-        there = next(path for path in (self._folder, *self._folder.absolute().parents) if path.exists())
+        try:
+            there = next(path for path in (self._folder, *self._folder.absolute().parents) if path.exists())
+        except OSError as error:
+            raise UsageError(f"the folder {str(folder)!r} cannot be made: {error.strerror}") from None
         if not there.is_dir():
             raise UsageError(f"the folder {str(folder)!r} cannot be made: {str(there)!r} is no folder")
         if not os.access(there, os.W_OK | os.X_OK):

@@ -26,6 +26,7 @@ from streamfan.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+    from datetime import datetime
     from types import TracebackType
 
     from streamfan.intervals import Intervals
@@ -369,7 +370,7 @@ class Stream:
         """The chunk that `data`, read at `offset`, is: with its token ids, and the time its last text was written."""
         end = offset + len(data)
         ids = self._log.ids(offset, end)
-        written = self.info.time + timedelta(seconds=self.written_at(end - 1) - self._opened)
+        written = self._time_of(self.written_at(end - 1))
         return Chunk(self.info, offset, data, ids, written)
 
     def chunks(self) -> Iterator[Chunk]:
@@ -442,8 +443,16 @@ class Stream:
             sha256=self._digest(),
             ttft=self.ttft,
             duration=self._ended_at - self._opened,
-            time=self.info.time + timedelta(seconds=self._ended_at - self._opened),
+            time=self._time_of(self._ended_at),
         )
+
+    def _time_of(self, moment: float) -> datetime:
+        """The time of day at a moment of the monotonic clock."""
+        try:
+            return self.info.time + timedelta(seconds=moment - self._opened)
+        except OverflowError:
+            # It was opened in the last moment that there is, by its own account.
+            return self.info.time
 
     def _digest(self) -> str:
         sha256 = self._sha256.copy()

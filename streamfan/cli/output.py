@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 
 from streamfan.errors import StreamfanError
@@ -38,9 +40,12 @@ class Output:
 
     def _write(self, text: str) -> None:
         self._at_line_start = text.endswith("\n")
+        # Past the stream's buffer, which drops what a pipe has no room for that does not block.
+        left = memoryview(text.encode(self._stream.encoding, self._stream.errors or "strict"))
         try:
-            self._stream.write(text)
             self._stream.flush()
+            while left:
+                left = left[_write_some(self._stream.fileno(), left) :]
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -55,3 +60,15 @@ class Output:
         """Let what is said next on a terminal begin on a line of its own."""
         if self._terminal:
             self.begin_line()
+
+
+def _write_some(descriptor: int, data: memoryview) -> int:
+    """Write what there is room for, and say how much that was."""
+    try:
+        return os.write(descriptor, data)
+    except BlockingIOError:
+        # Another program that has the same pipe or terminal has made it non-blocking.
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        poll.poll()
+        return 0

@@ -277,8 +277,7 @@ class Lane:
             except BaseException as error:  # noqa: BLE001 - nothing but a fault of this module, or of a handler of its log
                 self._health.fault(error)
                 for cursor in self._ledger.cursors:
-                    cursor.give_up(error)
-                    self._settle(cursor)
+                    self._give_up(cursor, error)
             if self._reaching.error is not None and not self._left:
                 # Also where it was to be tried again, but there was nothing to deliver.
                 self._health.fault(self._reaching.error)
@@ -289,6 +288,14 @@ class Lane:
             self._ended = True
             self._brake.release(self)
             self._note_state()
+
+    def _give_up(self, cursor: Cursor, error: BaseException) -> None:
+        """Leave a stream because of a fault of this module; another fault keeps no other stream here."""
+        try:
+            cursor.give_up(error)
+            self._settle(cursor)
+        except Exception:  # a fault again
+            log.exception("sink %r: stream %r is left as it is", self.id, cursor.stream.id)
 
     def _deliver(self) -> None:
         while not self._done:

@@ -40,6 +40,9 @@ _GZIP = b"\x1f\x8b"
 _Key = tuple[str, int]
 _Played = Start | Text | End
 
+# A clock can wait for no more seconds than it can count.
+_LONGEST_WAIT = 3600.0
+
 
 class RecordingOptions(SourceOptions):
     """The options of the `recording` source."""
@@ -259,7 +262,7 @@ class _Player:
         Nobody waits for a stream to begin where none is open: the next one may have been recorded on another day.
         """
         while self._open and key not in self._over and (left := self._left_until(time)) > 0:
-            self._cancelled.wait(left)
+            self._cancelled.wait(min(left, _LONGEST_WAIT))
             self._cancelled.clear()
             for each, stream in [*self._open.items()]:
                 if stream.cancelled:

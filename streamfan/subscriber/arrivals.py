@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
+from streamfan.attempts import LAST
 from streamfan.events import is_stream_id
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Arrival(NamedTuple):
     def parse(cls, data: bytes) -> Arrival | None:
         """What a channel says: `<stream> <attempt>`; None where that is nothing, for anybody may publish there."""
         stream, _, attempt = data.decode(errors="replace").partition(" ")
-        if not is_stream_id(stream) or re.fullmatch("[0-9]{0,20}", attempt) is None:
+        if not is_stream_id(stream) or re.fullmatch("[0-9]{0,20}", attempt) is None or int(attempt or "0") > LAST:
             return None
         return cls(stream, int(attempt or "0"))
 

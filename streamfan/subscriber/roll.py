@@ -6,6 +6,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from streamfan.attempts import LAST
 from streamfan.errors import Retryable, SinkError
 from streamfan.events import is_stream_id
 from streamfan.redis.names import Names, index
@@ -136,4 +137,4 @@ def _attempt(answer: Any) -> int:
         raise answer
     # Of a key that is something else nothing can be said; reading the stream says what is wrong.
     found = [] if isinstance(answer, SinkError) else history.entries(answer)
-    return found[0][0].attempt if found else 0
+    return found[0][0].attempt if found and found[0][0].attempt <= LAST else 0

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from streamfan.events import Cancellation, Fault, Start, encode
 from streamfan.redis.control import CancelRequest
-from tests.support.command import Shell, read_until
+from tests.support.command import TIMEOUT, Shell, read_until
 from tests.support.producer import Background, Producer, wait_for_listeners
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.redis_sinks import QUOTED, SECRET
@@ -102,6 +103,25 @@ def test_the_text_is_that_of_a_file_byte_for_byte(shell: Shell, server: RedisSer
     assert (done.code, done.stderr) == (0, "")
     assert done.stdout == (shell.folder / "out.txt").read_bytes()
     assert hashlib.sha256(done.stdout).hexdigest() == stream["sha256"]
+
+
+def test_all_of_it_comes_through_a_pipe_that_does_not_block(shell: Shell, server: RedisServer) -> None:
+    text = TALE * 10_000
+    run = shell.stdin(text, "-q", "-s", "redis", "--summary", "json")
+    (stream,) = run.summary["streams"]
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+
+    process = shell.start("tail", stream["id"], stdout=write)
+    # Nobody reads before there is no more room in it.
+    wait_until(lambda: not select.select([], [write], [], 0)[1])
+    os.close(write)
+    with open(read, "rb") as pipe:  # noqa: PTH123 - a descriptor
+        got = pipe.read()
+
+    assert got == text.encode()
+    assert process.wait(TIMEOUT) == 0
+    process.communicate()
 
 
 def test_the_text_comes_while_the_stream_goes_on(shell: Shell, produce: Produce) -> None:

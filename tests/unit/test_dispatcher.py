@@ -371,3 +371,21 @@ def test_stop_makes_the_calls_that_are_left() -> None:
         dispatcher.call_soon(called.set)
 
     assert called.is_set()
+
+
+def test_linger_counts_from_when_the_text_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("streamfan.dispatcher.monotonic", clock)
+    dispatcher = Dispatcher()
+    sleeper = Sleeper(1.0)
+    dispatcher.add(sleeper)
+    dispatcher._look()
+    sleeper.woken.clear()
+    dispatcher.notify()
+
+    clock.now += 0.9
+    assert dispatcher._look() == pytest.approx(clock.now + 0.1)
+
+    clock.now += 0.1
+    dispatcher._look()
+    assert sleeper.woken.is_set()

@@ -167,3 +167,8 @@ def test_recording_that_cannot_be_written_is_told_and_leaves_nothing_half(
     assert not spill.kept
     (told,) = [record for record in caplog.records if record.name == "streamfan.spill"]
     assert (told.levelno, "No space left" in told.getMessage()) == (logging.ERROR, True)
+
+
+def test_folder_whose_name_is_too_long_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="too long"):
+        Spill(tmp_path / ("x" * 300))

@@ -6,12 +6,14 @@ with `Streamfan-Offset` is streamfan's own, see docs/webhook.md.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
 
 from streamfan.errors import Permanent, Retryable
 from streamfan.events import now
@@ -68,11 +70,17 @@ class Answer:
         """The same, where the receiver has not repeated any of `secrets`."""
         excerpt, headers = self.excerpt, dict(self.headers)
         # The longest first: one may be the beginning of another.
-        for secret in sorted(secrets, key=len, reverse=True):
+        for secret in sorted({form for each in secrets for form in _forms(each)}, key=len, reverse=True):
             if len(secret) >= _SHORTEST_SECRET:
                 excerpt = excerpt.replace(secret.encode(), b"***")
                 headers = {name: value.replace(secret, "***") for name, value in headers.items()}
         return replace(self, excerpt=excerpt, headers=headers)
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    """The ways in which a receiver may write a secret: as it is, in JSON, in a URL."""
+    escaped = json.dumps(secret)[1:-1]
+    return (secret, escaped, escaped.replace("/", "\\/"), quote(secret), quote(secret, safe=""), quote_plus(secret))
 
 
 def judge(answer: Answer, receiver: str) -> None:

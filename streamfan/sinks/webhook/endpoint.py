@@ -99,8 +99,12 @@ class Endpoint:
             raise TimeoutError(f"{self._shown}: no connection within {self._deadline.connect_seconds:g} s") from None
         except httpcore2.TimeoutException:
             raise TimeoutError(f"{self._shown} did not answer within {self._deadline.seconds:g} s") from None
-        except (httpcore2.NetworkError, httpcore2.RemoteProtocolError) as error:
+        except httpcore2.NetworkError as error:
             raise ConnectionError(f"{self._shown}: {error}") from None
+        except httpcore2.RemoteProtocolError as error:
+            # What the library quotes of the answer may be what was sent, with its secrets.
+            what, quotes, _ = str(error).partition(": bytearray(")
+            raise ConnectionError(f"{self._shown}: {what}{', so it is no HTTP' if quotes else ''}") from None
 
 
 def _context(options: WebhookOptions) -> ssl.SSLContext:

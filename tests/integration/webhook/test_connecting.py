@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -112,3 +114,23 @@ def test_certificate_is_verified_on_every_connection() -> None:
 
         assert receiver.posted == ()
         sink.disconnect()
+
+
+@pytest.mark.parametrize("answer", ["{request}\r\n\r\n", "HTTP/1.1 200 OK\r\nX Bad {request}\r\n\r\n"])
+def test_what_is_no_http_is_not_quoted_for_it_may_repeat_secrets(answer: str, make: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def repeat() -> None:
+            with suppress(OSError):
+                while True:
+                    with server.accept()[0] as connection:
+                        if request := connection.recv(65536).decode():
+                            connection.sendall(answer.format(request=request.splitlines()[0]).encode())
+
+        threading.Thread(target=repeat, daemon=True).start()
+        sink = make(f"http://localhost:{server.getsockname()[1]}/hook?key=hunter2")
+
+        with pytest.raises(ConnectionError, match="no HTTP") as raised:
+            sink.open(STREAM)
+
+    assert "hunter2" not in str(raised.value)

@@ -139,3 +139,8 @@ def test_offset_beside_a_success_changes_nothing() -> None:
 def test_offset_beside_any_other_refusal_moves_nothing(status: int) -> None:
     with pytest.raises(Permanent):
         judge(Answer(status, {"streamfan-offset": "12"}), URL)
+
+
+@pytest.mark.parametrize("said", [r"s3cr3t\/tok\"en", r"s3cr3t/tok\"en", "s3cr3t/tok%22en", "s3cr3t%2Ftok%22en"])
+def test_secret_that_is_repeated_in_another_way_of_writing_is_hidden_too(said: str) -> None:
+    assert "tok" not in str(Answer(403, {}, said.encode()).without(['s3cr3t/tok"en']))

@@ -9,7 +9,7 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -438,3 +438,12 @@ def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
         play(str(tmp_path / "nothing"), MemorySink())
     with pytest.raises(UsageError, match="needs a file"):
         RecordingSource()
+
+
+def test_time_that_is_the_last_there_is_costs_no_text(tmp_path: Path) -> None:
+    last = replace(info(), time=datetime.max.replace(tzinfo=UTC))
+    sink = MemorySink()
+
+    report = play(write(tmp_path / "r.jsonl", events_of(last, "text")), sink)
+
+    assert (sink.text(), report.streams[0].finish_reason, report.failures) == ("text", "stop", ())

@@ -159,3 +159,8 @@ def test_an_error_is_given_after_what_was_found() -> None:
     assert repr(told) == repr(error)
     # Others are told the same, and each raises it in its own thread.
     assert told is not error
+
+
+def test_attempt_that_nobody_can_have_is_nothing() -> None:
+    assert Arrival.parse(b"s 9007199254740991") == Arrival("s", 2**53 - 1)
+    assert Arrival.parse(b"s 9007199254740992") is None
