@@ -2,7 +2,7 @@
 
 A publisher leaves a note and goes on; it wakes the dispatcher only if somebody wants the text sooner than that would
 look anyway, or else that somebody, if it is the only one. So it wakes two threads at most, and what it pays does
-not depend on how many lanes and readers there are.
+not depend on how many lanes and readers there are. While text flows a lane looks for it by itself, and nobody is woken.
 """
 
 from __future__ import annotations

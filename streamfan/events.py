@@ -255,8 +255,7 @@ def _adapter_of(kind: type[Event]) -> TypeAdapter[Any]:
 
 def encode(event: Event) -> bytes:
     """The event as one line of JSON in UTF-8, without the line's end."""
-    # mypy looks at what instances say of hashing.
-    return _adapter_of(type(event)).dump_json(event)  # type: ignore[arg-type]
+    return _adapter_of(type(event)).dump_json(event)  # type: ignore[arg-type]  # mypy: are its instances hashable?
 
 
 def decode(data: bytes | str) -> Event:

@@ -53,7 +53,7 @@ def produce(server: RedisServer) -> Iterator[Produce]:
     producers: list[Producer] = []
 
     def begin(stream: str = "s", **options: object) -> Producer:
-        producers.append(Producer(server.url, stream, **options))  # type: ignore[arg-type]
+        producers.append(Producer(server.url, stream, **options))  # type: ignore[arg-type]  # the sink checks them
         return producers[-1]
 
     yield begin
@@ -71,7 +71,7 @@ def ended(produce: Produce) -> Producer:
 
 
 def tail(shell: Shell, *arguments: str, **more: object) -> Done:
-    return shell.run("tail", *arguments, text=None, **more)  # type: ignore[arg-type]
+    return shell.run("tail", *arguments, text=None, **more)  # type: ignore[arg-type]  # passed on as they are
 
 
 def following(
@@ -80,7 +80,7 @@ def following(
     """A command that has shown "Once ", and the producer of the stream, which goes on."""
     producer = produce()
     producer.write("Once ")
-    process = shell.start("tail", "s", *arguments, **more)  # type: ignore[arg-type]
+    process = shell.start("tail", "s", *arguments, **more)  # type: ignore[arg-type]  # passed on as they are
     read_until(process.stdout, b"Once ")
     return process, producer
 
