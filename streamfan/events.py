@@ -50,6 +50,21 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def check_meta(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return `meta`, if readers can be told of it.
+
+    Raises:
+        UsageError: It has no JSON form.
+    """
+    from pydantic_core import to_json
+
+    try:
+        to_json(meta)
+    except ValueError as error:
+        raise UsageError(f"meta has no JSON form: {error}\nTry: text, numbers, and lists and dicts of them") from None
+    return meta
+
+
 def well_formed(text: str) -> str:
     """`text` as it can be encoded: halves of a surrogate pair are joined, and a lone one becomes U+FFFD."""
     try:
@@ -215,6 +230,7 @@ class End:
         duration: Seconds from opening to the end.
         complete: Whether the receiver of this event was given everything, without a gap.
         cancel: Who asked the stream to stop, where `finish_reason` is "cancelled".
+        meta: What else its producer had to say at the end.
     """
 
     v: int = VERSION
@@ -232,6 +248,7 @@ class End:
     duration: float
     time: datetime = field(default_factory=now)
     complete: bool = True
+    meta: dict[str, Any] = field(default_factory=dict)
 
 
 Event = Start | Text | Gap | End

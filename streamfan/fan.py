@@ -14,14 +14,12 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic_core import to_json
-
 from streamfan import lifetime
 from streamfan.accounts import Accounts
 from streamfan.attempts import Attempts
 from streamfan.dispatcher import Dispatcher
 from streamfan.errors import UsageError
-from streamfan.events import StreamInfo, check_stream_id, now, well_formed
+from streamfan.events import StreamInfo, check_meta, check_stream_id, now, well_formed
 from streamfan.generation import Generation
 from streamfan.lane import Lane
 from streamfan.making import made
@@ -205,7 +203,7 @@ class Fan:
             # A folder's name may be anything.
             model=None if model is None else well_formed(model),
             row=row,
-            meta=_checked(meta or {}),
+            meta=check_meta(meta or {}),
             on_cancel=lambda reason, by: _cancel(held, reason, by),
         )
         stream = Stream(info, self._dispatcher)
@@ -449,15 +447,6 @@ def _unreached(lane: Lane) -> SinkReport:
         return report
     why = f": {report.trouble}" if report.trouble else ""
     return replace(report, error=f"not reached within {lane.options.connect_timeout:g} s{why}")
-
-
-def _checked(meta: dict[str, Any]) -> dict[str, Any]:
-    """`meta`, if readers can be told of it."""
-    try:
-        to_json(meta)
-    except ValueError as error:
-        raise UsageError(f"meta has no JSON form: {error}\nTry: text, numbers, and lists and dicts of them") from None
-    return meta
 
 
 def _cancel(held: weakref.ref[Stream], reason: str, by: str) -> None:

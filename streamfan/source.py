@@ -33,7 +33,8 @@ class Request:
         temperature: 0 means greedy decoding.
         seed: Makes sampling repeatable.
         stop: Texts that end the stream; they are not part of it.
-        chat: Whether the prompt is a user's message, to be put through the model's chat template.
+        chat: Whether the prompt is a user's message, to be put through the model's chat template; None where nobody
+            said, and the source does what is usual with it.
     """
 
     prompt: str | None = None
@@ -43,7 +44,7 @@ class Request:
     temperature: float | None = None
     seed: int | None = None
     stop: tuple[str, ...] = ()
-    chat: bool = False
+    chat: bool | None = None
 
 
 class Source(ABC):

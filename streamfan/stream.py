@@ -16,11 +16,21 @@ from datetime import timedelta
 from functools import partial
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from streamfan.dispatcher import Dispatcher
 from streamfan.errors import HistoryTrimmed, StreamEnded, StreamFailed, text_of
-from streamfan.events import FINISH_REASONS, Cancellation, Chunk, End, Fault, FinishReason, StreamInfo, well_formed
+from streamfan.events import (
+    FINISH_REASONS,
+    Cancellation,
+    Chunk,
+    End,
+    Fault,
+    FinishReason,
+    StreamInfo,
+    check_meta,
+    well_formed,
+)
 from streamfan.intervals import Rhythm, add_all
 from streamfan.log import Log
 
@@ -68,6 +78,7 @@ class Stream:
         self._end_callbacks: list[Callable[[], object]] = []
         self._finish_reason: FinishReason | None = None
         self._fault: Fault | None = None
+        self._end_meta: dict[str, Any] = {}
         self._ended_at = inf
         self._outcome: End | None = None
         self._intervals: Intervals | None = None
@@ -123,28 +134,38 @@ class Stream:
     def _wanted(self) -> bool:
         return self._finish_reason is None and not self._cancellations
 
-    def end(self, finish_reason: FinishReason | None = None) -> None:
+    def end(self, finish_reason: FinishReason | None = None, *, meta: dict[str, Any] | None = None) -> None:
         """Give the stream its outcome; the first one stays, and a second call changes nothing.
 
         Args:
             finish_reason: How it ended; "stop" unless given, or "cancelled" where somebody asked it to stop.
+            meta: What else readers should know at the end, such as calls to tools; must have a JSON form.
 
         Raises:
             ValueError: There is no such finish reason.
+            UsageError: meta without a JSON form.
         """
         if finish_reason is not None and finish_reason not in FINISH_REASONS:
             raise ValueError(f"finish reason {finish_reason!r} is none of {', '.join(FINISH_REASONS)}")
-        self._settle(finish_reason or ("cancelled" if self._cancellations else "stop"), None)
+        self._settle(finish_reason or ("cancelled" if self._cancellations else "stop"), None, meta)
 
-    def fail(self, error: BaseException | Fault | str) -> None:
-        """End the stream with an error; all text so far stays valid, and readers raise `StreamFailed` after it."""
+    def fail(self, error: BaseException | Fault | str, *, meta: dict[str, Any] | None = None) -> None:
+        """End the stream with an error; all text so far stays valid, and readers raise `StreamFailed` after it.
+
+        Args:
+            meta: See `end`.
+
+        Raises:
+            UsageError: meta without a JSON form.
+        """
         match error:
             case Fault():
-                self._settle("error", error)
+                fault = error
             case str():
-                self._settle("error", Fault("Error", well_formed(error)))
+                fault = Fault("Error", well_formed(error))
             case _:
-                self._settle("error", Fault(type(error).__name__, well_formed(text_of(error))))
+                fault = Fault(type(error).__name__, well_formed(text_of(error)))
+        self._settle("error", fault, meta)
 
     def _append(self, text: str, token_ids: Sequence[int]) -> None:
         if token_ids:
@@ -170,7 +191,8 @@ class Stream:
                 text, self._surrogate = text[:-1], text[-1]
             return well_formed(text).encode()
 
-    def _settle(self, finish_reason: FinishReason, fault: Fault | None) -> None:
+    def _settle(self, finish_reason: FinishReason, fault: Fault | None, meta: dict[str, Any] | None) -> None:
+        end_meta = check_meta(meta) if meta else {}
         with self._lock:
             if self._finish_reason is not None:
                 return
@@ -179,6 +201,7 @@ class Stream:
                 self._append("\ufffd", ())
             self._ended_at = monotonic()
             self._fault = fault
+            self._end_meta = end_meta
             self._finish_reason = finish_reason
             self._cancel_callbacks.clear()
             told = [*self._waiting, *self._end_callbacks]
@@ -444,6 +467,7 @@ class Stream:
             ttft=self.ttft,
             duration=self._ended_at - self._opened,
             time=self._time_of(self._ended_at),
+            meta=self._end_meta,
         )
 
     def _time_of(self, moment: float) -> datetime:

@@ -24,7 +24,10 @@ class RunOptions(Options):
     temperature: float | None = Field(None, ge=0, allow_inf_nan=False, description="0 means greedy decoding.")
     seed: int | None = Field(None, ge=0, lt=2**63, description="Makes sampling repeatable.")
     stop: tuple[Text, ...] = Field((), description="Texts that end the stream; they are not part of it.")
-    chat: bool = Field(False, description="Put the prompt through the model's chat template.")
+    chat: bool | None = Field(
+        None,
+        description="Put the prompt through the model's chat template; unless given, what is usual with the source.",
+    )
     spill_dir: Text | None = Field(None, description="Keep what a sink was not given, as recordings in this folder.")
     on_sink_failure: Literal["continue", "abort"] = Field(
         "continue", description="Whether the generation goes on when a required sink has failed."

@@ -33,6 +33,7 @@ EVENTS: list[Event] = [
         sha256="00",
         duration=1.5,
         time=TIME,
+        meta={"usage": {"total_tokens": 3}},
     ),
 ]
 

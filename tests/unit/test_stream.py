@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamfan.dispatcher import Dispatcher
-from streamfan.errors import StreamEnded, StreamFailed
+from streamfan.errors import StreamEnded, StreamFailed, UsageError
 from streamfan.stream import Stream
 from tests.support.sinks import DEADLINE, wait_for
 from tests.support.streams import dispatching, info, silent_stream
@@ -453,3 +453,23 @@ async def test_reader_that_waits_in_vain_again_and_again_is_remembered_once() ->
                 await anext(stream.afollow())
 
     assert not stream._waiting
+
+
+def test_end_says_what_its_producer_had_to_say() -> None:
+    ended, failed = silent_stream(), silent_stream()
+
+    ended.end(meta={"tool_calls": [{"name": "f"}]})
+    failed.fail("gone", meta={"tool_calls": []})
+
+    assert ended.outcome is not None
+    assert failed.outcome is not None
+    assert (ended.outcome.meta, failed.outcome.meta) == ({"tool_calls": [{"name": "f"}]}, {"tool_calls": []})
+
+
+def test_what_readers_cannot_be_told_ends_nothing() -> None:
+    stream = silent_stream()
+
+    with pytest.raises(UsageError, match="no JSON form"):
+        stream.end(meta={"a": object()})
+
+    assert not stream.ended

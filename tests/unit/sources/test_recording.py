@@ -81,13 +81,14 @@ def test_stream_ends_as_it_ended(tmp_path: Path, outcome: FinishReason) -> None:
         finish_reason=outcome,
         cancel=Cancellation("enough", "alice") if outcome == "cancelled" else None,
         error=Fault("OSError", "gone") if outcome == "error" else None,
+        meta={"tool_calls": ["f"]},
     )
     sink = MemorySink()
 
     play(write(tmp_path / "r", [Start.of(stream), Text.of(chunks(stream, "a")[0]), end]), sink)
 
     (got,) = sink.ends
-    assert (got.finish_reason, got.cancel, got.error) == (outcome, end.cancel, end.error)
+    assert (got.finish_reason, got.cancel, got.error, got.meta) == (outcome, end.cancel, end.error, end.meta)
 
 
 def test_damaged_line_is_named_and_what_follows_a_hole_is_not_published(
