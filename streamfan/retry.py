@@ -2,14 +2,23 @@
 
 The pauses are "full jitter": a random part of a bound that doubles, so that clients that failed together do not come
 back together.
+
+Source: RFC 9110, section 10.2.3, for `Retry-After`.
 """
 
 from __future__ import annotations
 
 import errno
 import random
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from streamfan.errors import Retryable
+from streamfan.events import now
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PASSING = frozenset(
     {
@@ -23,6 +32,10 @@ _PASSING = frozenset(
 )
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
+_DIGITS = re.compile(r"\d{1,9}", re.ASCII)
+
+LONGEST_WAIT = 3600.0
+"""Seconds that a server can ask for at most; who tries again has limits of its own, and mostly shorter ones."""
 
 
 def may_pass(error: BaseException) -> bool:
@@ -80,3 +93,33 @@ class Backoff:
         # At least the pause: a destination that says "at once" whatever happens must not be hammered.
         at = now + max(pause, after)
         return at if at <= min(last, deadline) else None
+
+
+def wait_asked_for(headers: Mapping[str, str]) -> float | None:
+    """The seconds that `Retry-After` asks for, a number or a date; None if it does not say, or names the past.
+
+    A date is compared with the answer's own `Date`, where there is one: the server's clock may be wrong, or ours.
+
+    Args:
+        headers: Those of the answer, by lower-case name.
+    """
+    text = headers.get("retry-after", "").strip()
+    if _DIGITS.fullmatch(text):
+        return min(float(text), LONGEST_WAIT)
+    until = _date(text)
+    if until is None:
+        return None
+    left = (until - (_date(headers.get("date", "")) or now())).total_seconds()
+    return min(left, LONGEST_WAIT) if left > 0 else None
+
+
+def _date(text: str) -> datetime | None:
+    # Here, for only who talks to servers needs it.
+    from email.utils import parsedate_to_datetime
+
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    # One that says -0000 comes back naive, and is in UTC all the same.
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)

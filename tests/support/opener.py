@@ -28,9 +28,11 @@ class MemoryFan:
         self._news: SimpleQueue[Stream] = SimpleQueue()
         self._dispatcher = Dispatcher()
 
-    def open(self, *, model: str | None = None, row: int = 0) -> Stream:
-        id = f"s{len(self.opened)}"
-        info = StreamInfo(id=id, attempt=next_attempt(), writer="w", time=now(), model=model, row=row)
+    def open(
+        self, id: str | None = None, *, model: str | None = None, row: int = 0, meta: dict[str, Any] | None = None
+    ) -> Stream:
+        id = id or f"s{len(self.opened)}"
+        info = StreamInfo(id=id, attempt=next_attempt(), writer="w", time=now(), model=model, row=row, meta=meta or {})
         stream = Stream(info, self._dispatcher)
         self.opened.append(stream)
         self._news.put(stream)
@@ -38,6 +40,10 @@ class MemoryFan:
 
     def forget(self, stream: Stream, *, keep: int) -> None:
         """Keep everything."""
+
+    @property
+    def cancelled(self) -> bool:
+        return False
 
     def next(self) -> Stream:
         """Wait for a stream to be opened; each is given once."""

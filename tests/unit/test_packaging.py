@@ -28,11 +28,13 @@ PROJECT = PYPROJECT["project"]
 ENTRY_POINTS = distribution("streamfan").entry_points
 HEAVY = {
     "httpx2",
+    "openai",
     "prometheus_client",
     "pydantic",
     "redis",
     "rich",
     "standardwebhooks",
+    "tenacity",
     "tokenizers",
     "torch",
     "transformers",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from math import inf
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamfan.errors import Permanent, Retryable
-from streamfan.retry import Backoff, may_pass
+from streamfan.retry import LONGEST_WAIT, Backoff, may_pass, wait_asked_for
 
 
 @pytest.mark.parametrize(
@@ -88,3 +92,63 @@ def test_next_piece_has_all_its_tries() -> None:
     backoff.reset()
 
     assert backoff.next_try(Retryable(after=1), 100.0, inf) == 101.0
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("0", 0.0),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("999999999", LONGEST_WAIT),
+        ("Fri, 31 Dec 2199 23:59:59 GMT", LONGEST_WAIT),
+        ("Fri, 31 Dec 2199 23:59:59 -0000", LONGEST_WAIT),
+        (None, None),
+        ("", None),
+        ("-7", None),
+        ("7.5", None),
+        ("٧", None),
+        ("9" * 5000, None),
+        ("soon", None),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", None),
+        ("Fri, 99 Dec 2199 99:99:99 GMT", None),
+        ("Fri, 31 Dec 2199 23:59:59 +99999999999999999999", None),
+    ],
+)
+def test_retry_after_is_read_or_ignored(header: str | None, seconds: float | None) -> None:
+    assert wait_asked_for({} if header is None else {"retry-after": header}) == seconds
+
+
+@given(st.one_of(st.text(max_size=60), st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ [-+]?\w+")))
+def test_no_retry_after_is_an_error_or_a_wait_without_end(header: str) -> None:
+    wait = wait_asked_for({"retry-after": header})
+
+    assert wait is None or 0 <= wait <= LONGEST_WAIT
+
+
+def test_retry_after_with_a_date_is_the_time_left_until_then() -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(minutes=30), usegmt=True)
+
+    wait = wait_asked_for({"retry-after": date})
+
+    assert wait is not None
+    assert 0 < wait <= 1800
+
+
+@pytest.mark.parametrize("wrong_by", [timedelta(days=-400), timedelta(seconds=-90), timedelta(hours=5)])
+def test_retry_after_does_not_depend_on_the_receivers_clock(wrong_by: timedelta) -> None:
+    there = datetime.now(UTC) + wrong_by
+    until = format_datetime(there + timedelta(seconds=60), usegmt=True)
+
+    wait = wait_asked_for({"retry-after": until, "date": format_datetime(there, usegmt=True)})
+
+    assert wait == 60.0
+
+
+def test_date_that_cannot_be_read_leaves_our_own_clock() -> None:
+    until = format_datetime(datetime.now(UTC) + timedelta(minutes=30), usegmt=True)
+
+    wait = wait_asked_for({"retry-after": until, "date": "yesterday"})
+
+    assert wait is not None
+    assert 0 < wait <= 1800

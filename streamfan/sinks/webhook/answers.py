@@ -1,7 +1,7 @@
 """What a receiver's answer means for the text that was sent to it.
 
-Sources: the Standard Webhooks specification, version 1.0.0; RFC 9110, section 10.2.3, for `Retry-After`. The answer 409
-with `Streamfan-Offset` is streamfan's own, see docs/webhook.md.
+Source: the Standard Webhooks specification, version 1.0.0. The answer 409 with `Streamfan-Offset` is streamfan's own,
+see docs/webhook.md.
 """
 
 from __future__ import annotations
@@ -9,27 +9,21 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
 from streamfan.errors import Permanent, Retryable
-from streamfan.events import now
+from streamfan.retry import wait_asked_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _SHOWN = 200
-_DIGITS = re.compile(r"\d{1,9}", re.ASCII)
 _OFFSET = re.compile(r"\d{1,18}", re.ASCII)
 # What is shorter is no secret, and would be found in the middle of words.
 _SHORTEST_SECRET = 6
-
-LONGEST_WAIT = 3600.0
-"""Seconds that a receiver can ask for at most; a lane waits no longer than until its last try."""
 
 
 class Gone(Permanent):
@@ -120,33 +114,6 @@ def _moved(offset: str, what: str) -> Moved | Permanent:
 def _towards(answer: Answer) -> str:
     location, _, _ = answer.headers.get("location", "").partition("?")
     return f", towards {location[:_SHOWN]!r}" if location else ""
-
-
-def wait_asked_for(headers: Mapping[str, str]) -> float | None:
-    """The seconds that `Retry-After` asks for, a number or a date; None if it does not say, or names the past.
-
-    A date is compared with the answer's own `Date`, where there is one: the receiver's clock may be wrong, or ours.
-
-    Args:
-        headers: Those of the answer, by lower-case name.
-    """
-    text = headers.get("retry-after", "").strip()
-    if _DIGITS.fullmatch(text):
-        return min(float(text), LONGEST_WAIT)
-    until = _date(text)
-    if until is None:
-        return None
-    left = (until - (_date(headers.get("date", "")) or now())).total_seconds()
-    return min(left, LONGEST_WAIT) if left > 0 else None
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    # One that says -0000 comes back naive, and is in UTC all the same.
-    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
 def _phrase(status: int) -> str:

@@ -18,6 +18,9 @@ from streamfan.sources.openai.faults import CutOff, excerpt
 DONE = "[DONE]"
 """The data of the last event, of servers that send one."""
 
+# Of vLLM, where the answer was given up on the server's side.
+_FAILURES = frozenset({"error", "abort"})
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
@@ -88,7 +91,7 @@ def read(data: str, *, type: str = "", whole: bool = True) -> Message:  # noqa: 
         return Message(done=True)
     try:
         # Not strict: some servers leave control characters as they are.
-        loaded = json.loads(data, strict=False, parse_constant=_refuse)
+        loaded = json.loads(data, strict=False)
     except (ValueError, RecursionError):
         if not whole:
             raise CutOff(f"the answer breaks off inside an event: {excerpt(data)}") from None
@@ -146,8 +149,8 @@ def _delta(choice: object) -> Delta:
     if not isinstance(said, dict):
         raise _Malformed("delta")
     reason = _text(choice, "finish_reason")
-    if reason == "error":
-        raise _Malformed("finish_reason, which is 'error',")
+    if reason in _FAILURES:
+        raise SourceError(f"the server failed: it ended the answer with finish_reason {reason!r}")
     return Delta(
         index=_index(choice),
         text=_content(said, "content") + _text(said, "refusal") + _text(choice, "text"),
@@ -215,7 +218,3 @@ def _index(said: dict[str, Any], otherwise: int = 0) -> int:
     if type(found) is not int or found < 0:
         raise _Malformed("index")
     return found
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no JSON")
