@@ -38,6 +38,7 @@ HEAVY = {
     "tokenizers",
     "torch",
     "transformers",
+    "websockets",
 }
 
 
