@@ -22,6 +22,7 @@ Examples:
   streamfan run "A story" -s a=file:a.txt -s b=file:b.jsonl -o b.format=jsonl
   streamfan run --prompts prompts.txt --sink "file:{stream}.txt" -o source.top_p=0.9
   echo "Once upon a time" | streamfan run --model ./my-model
+  streamfan run "A story" --source openai:http://localhost:8000 --model my-model
   some-program | streamfan run --source stdin --sink redis
 
 \b
@@ -52,9 +53,15 @@ class RunCommand(click.Command):
 @click.argument("prompt", required=False)
 @shared.sinks
 @click.option("-m", "--model", metavar="MODEL", help="A model's folder or hub id; a small bundled one unless given.")
-@click.option("--source", metavar="NAME[:TARGET]", help="Where the text comes from: transformers (default), stdin, ...")
+@click.option(
+    "--source",
+    metavar="NAME[:TARGET]",
+    help="Where the text comes from: transformers (default), openai:URL, stdin, ...",
+)
 @click.option("--prompts", metavar="FILE", help="Several prompts, one a line; each becomes a stream.")
-@click.option("-n", "--max-new-tokens", type=int, metavar="N", help="Generate N tokens at most (default 256).")
+@click.option(
+    "-n", "--max-new-tokens", type=int, metavar="N", help="Generate N tokens at most (a model here: 256 unless given)."
+)
 @click.option("-t", "--temperature", type=float, metavar="T", help="0 is greedy; the model's own unless given.")
 @click.option("--seed", type=int, metavar="N", help="Make sampling repeatable.")
 @click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; repeatable.")

@@ -26,7 +26,7 @@ class ServerOptions(SourceOptions):
     key: Secret | None = Field(default=None, description="The key to be let in with; $OPENAI_API_KEY unless given.")
     system: str | None = Field(default=None, description="The system message of a chat.")
     n: int = Field(default=1, ge=1, le=128, description="How many answers; each is a stream of its own.")
-    reasoning: bool = Field(default=False, description="Publish what the model thinks, as a stream <id>-reasoning.")
+    reasoning: bool = Field(default=False, description="Publish what the model thinks, in a stream of its own.")
     usage: bool = Field(default=False, description="Ask for numbers of tokens, for meta.usage of the end event.")
     body: Annotated[dict[str, Any], AfterValidator(_without_own)] = Field(
         default={}, description="More fields of the request, such as top_p, or others in the place of streamfan's."
