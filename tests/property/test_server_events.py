@@ -81,6 +81,22 @@ def test_garbage_is_an_outcome_like_any_other(garbage: bytes, places: list[int])
     assert found[0].deltas[0].text == "before"
 
 
+# What ends a line ends the data; what begins like an object may be one.
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=60).filter(
+    lambda text: text.strip() != "[DONE]" and not text.lstrip().startswith("{")
+)
+
+
+@given(garbage=WORDS, places=st.lists(st.integers(0, 10_000), max_size=5))
+def test_garbage_is_named(garbage: str, places: list[int]) -> None:
+    body = dialects.event(chunk("before")) + f"data:  {garbage}\n\n".encode()
+
+    found, error = outcome(cut(body, places))
+
+    assert len(found) == 1
+    assert repr(f" {garbage}") in error
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_stream_gives_its_text(name: str) -> None:
     played = HOSTILE[name]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from streamfan.errors import SpecError, UsageError
+from streamfan.errors import MissingExtra, SpecError, UsageError
 from streamfan.plugins import plugins
 from streamfan.source import Request
 from streamfan.sources.openai import OpenAISource, ServerOptions
@@ -197,6 +198,16 @@ def test_proxy_of_the_environment_is_not_asked_for_this_machine(
     monkeypatch.delenv("no_proxy", raising=False)
 
     assert one(asked(server, streamed(HELLO), max_elapsed=0))[0] == "Hello"
+
+
+@pytest.mark.parametrize("package", ["httpx2", "tenacity"])
+def test_missing_package_is_named_with_its_extra(
+    server: Receiver, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+
+    with pytest.raises(MissingExtra, match=rf"source 'openai' needs {package}.*\nTry: .*streamfan\[openai\]"):
+        OpenAISource(base(server)).load(Request(prompt="hi"))
 
 
 # The key

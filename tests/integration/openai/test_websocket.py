@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamfan.errors import SpecError, UsageError
+from streamfan.errors import MissingExtra, SpecError, UsageError
 from streamfan.plugins import plugins
 from streamfan.source import Request
 from streamfan.sources.openai import asking
@@ -229,7 +230,7 @@ def test_server_that_answers_no_ping_is_lost(server: SocketServer) -> None:
         with connection.protocol_mutex:
             server.closing.wait(PATIENCE)
 
-    text, end = asked(server, deaf, ping=0.2)
+    text, end = asked(server, deaf, ping=1.5)
     server.closing.set()
 
     assert (text, end.finish_reason) == ("Hel", "error")
@@ -258,6 +259,14 @@ def test_cancel_hangs_up(server: SocketServer) -> None:
 
     assert (stream.text, stream.finish_reason) == ("Hel", "cancelled")
     assert server.gone.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("package", ["websockets", "tenacity"])
+def test_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+
+    with pytest.raises(MissingExtra, match=rf"source 'websocket' needs {package}.*\nTry: .*streamfan\[websocket\]"):
+        WebSocketSource("ws://localhost").load(Request(prompt="hi"))
 
 
 def test_url_of_another_kind_is_refused() -> None:
