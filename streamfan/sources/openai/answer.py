@@ -35,7 +35,6 @@ class Answer:
 
     Attributes:
         progress: How many messages have brought some.
-        tokens: How many tokens came since `start`, as far as anybody knows.
     """
 
     def __init__(self, fan: Fan, *, model: str | None, n: int, reasoning: bool, tell: Callable[[], object]) -> None:
@@ -50,7 +49,8 @@ class Answer:
         self._empty = True
         self._done = False
         self.progress = 0
-        self.tokens = 0
+        self._tokens = 0
+        self._tokens_before = 0
         self._choice(0)
 
     @property
@@ -69,13 +69,19 @@ class Answer:
         return self._choices[0].stream.text
 
     @property
+    def tokens(self) -> int:
+        """How many tokens it has so far: by the server, else as many as there were messages."""
+        return self._tokens_before + self._tokens
+
+    @property
     def can_continue(self) -> bool:
         """Whether a model could go on from here: half a call to a tool is nothing to go on from."""
         return bool(self.text) and not self._choices[0].calls
 
     def start(self) -> None:
         """Another request for the rest begins."""
-        self.tokens = 0
+        self._tokens_before = self.tokens
+        self._tokens = 0
         self._usage = {}
         self._empty = True
 
@@ -87,7 +93,7 @@ class Answer:
         self._done = self._done or message.done
         moved = [self._publish(delta) for delta in message.deltas if delta.is_progress]
         self.progress += any(moved)
-        self.tokens = self._usage.get("completion_tokens", self.tokens + any(moved))
+        self._tokens = self._usage.get("completion_tokens", self._tokens + any(moved))
         return any(moved)
 
     def _publish(self, delta: Delta) -> bool:

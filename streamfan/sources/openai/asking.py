@@ -112,10 +112,13 @@ class _Asking:
         """
         body: dict[str, Any] | None = self._query.body()
         while body is not None:
+            before = self.answer.progress
             try:
                 await self._ask_again_and_again(body)
             except CutOff as error:
-                if not (self._options.resume == "continue" and self.answer.can_continue):
+                # One that brought nothing would bring nothing again.
+                wanted = self._options.resume == "continue" and self.answer.progress > before
+                if not (wanted and self.answer.can_continue):
                     raise
                 _log.warning("%s; asking for the rest", error)
                 body = self._query.body_to_continue(self.answer.text, self.answer.tokens)
@@ -181,4 +184,5 @@ _JITTER = tenacity.wait_random_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST
 
 def _complain(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
-    _log.warning("%s; trying again", error)
+    # Once is enough for people.
+    _log.log(logging.WARNING if state.attempt_number == 1 else logging.INFO, "%s; trying again", error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -52,7 +51,7 @@ class HttpTransport:
                 httpx2.AsyncClient(timeout=self._timeout, mounts=self._mounts) as client,
                 client.stream("POST", self._url, content=json.dumps(body), headers=self._headers) as response,
             ):
-                if response.status_code != HTTPStatus.OK:
+                if not response.is_success:
                     raise await self._refusal(response)
                 async with aclosing(_messages(response)) as messages:
                     yield messages

@@ -385,6 +385,17 @@ def test_what_breaks_before_the_first_text_is_tried_again(
     assert "trying again" in caplog.text
 
 
+def test_that_it_is_tried_again_is_said_once(server: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    asked(server, answer(500), answer(500), answer(500), streamed(HELLO))
+
+    assert len(server.posted) == 4
+    assert caplog.text.count("trying again") == 1
+
+
+def test_any_success_is_one(server: Receiver) -> None:
+    assert one(asked(server, answer(201, body=HELLO)))[0] == "Hello"
+
+
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 422, 501])
 def test_refusal_is_final(server: Receiver, status: int) -> None:
     text, end = one(asked(server, answer(status, body=b'{"detail": "no"}')))
@@ -456,7 +467,7 @@ def test_answer_that_was_cut_off_goes_on_where_that_is_wanted(server: Receiver) 
         [{"role": "assistant", "content": "Hel"}],
         [{"role": "assistant", "content": "Hell"}],
     ]
-    assert [body["max_tokens"] for body in bodies] == [10, 9, 9]
+    assert [body["max_tokens"] for body in bodies] == [10, 9, 8]
     assert (bodies[1]["continue_final_message"], bodies[1]["add_generation_prompt"]) == (True, False)
 
 
@@ -476,6 +487,13 @@ def test_answer_that_has_all_its_tokens_does_not_go_on(server: Receiver) -> None
 
     assert (text, end.finish_reason) == ("Hel", "length")
     assert len(server.posted) == 1
+
+
+def test_server_that_has_nothing_more_to_say_is_not_asked_for_ever(server: Receiver) -> None:
+    text, end = one(asked(server, dropped(BEGUN), streamed(DONE.replace(b"[DONE]", b"{}")), resume="continue"))
+
+    assert (text, end.finish_reason) == ("Hel", "error")
+    assert len(server.posted) == 2
 
 
 def test_answer_that_has_its_end_does_not_go_on(server: Receiver) -> None:
