@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-from contextlib import suppress
-from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-import httpx2
 import openai
 import pytest
 
 from streamfan import demo, subscribe
 from tests.support.command import Shell
+from tests.support.served_model import PATIENCE, PROMPT, serving, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,41 +18,14 @@ if TYPE_CHECKING:
     from tests.support.command import Done
     from tests.support.redis_server import RedisServer
 
-PROMPT = "A story about a fox"
-# Loading torch and transformers takes a slow machine its time.
-PATIENCE = 150
 pytestmark = pytest.mark.timeout(2 * PATIENCE)
 
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The base URL of a running server, without `/v1`."""
-    folder = tmp_path_factory.mktemp("serve")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    command = ["-m", "transformers.cli.transformers", "serve", str(demo.PATH), "--host", "127.0.0.1"]
-    options = ["--port", str(port), "--device", "cpu", "--default-seed", "0"]
-    environ = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(folder)}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, *command, *options], env=environ, stdout=log, stderr=log)
-        try:
-            _wait_until_healthy(f"http://127.0.0.1:{port}/health", process, folder / "log")
-            # The model is loaded at the first question.
-            whole(f"http://127.0.0.1:{port}", temperature=0)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = monotonic() + PATIENCE
-    while monotonic() < deadline and process.poll() is None:
-        with suppress(httpx2.TransportError):
-            if httpx2.get(url, trust_env=False).json() == {"status": "ok"}:
-                return
-        sleep(0.2)
-    pytest.fail(f"it does not start: {log.read_text()}")
+    command = ("-m", "transformers.cli.transformers", "serve", str(demo.PATH), "--device", "cpu", "--default-seed", "0")
+    with serving(tmp_path_factory.mktemp("serve"), *command) as base:
+        yield base
 
 
 @pytest.fixture
@@ -70,26 +37,12 @@ def run(shell: Shell, url: str, *arguments: str) -> Done:
     return shell.run("run", PROMPT, "--source", f"openai:{url}", *arguments)
 
 
-def whole(url: str, *, seed: int | None = None, **settings: float) -> str:
-    """What the server answers in one piece, by the official client."""
-    with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
-        answer = client.chat.completions.create(
-            model=str(demo.PATH),
-            messages=[{"role": "user", "content": PROMPT}],
-            max_tokens=100,
-            seed=openai.omit if seed is None else seed,
-            temperature=settings["temperature"],
-        )
-    assert answer.choices[0].message.content
-    return answer.choices[0].message.content
-
-
 def test_greedy_text_is_the_servers_in_every_sink(shell: Shell, url: str, server: RedisServer) -> None:
     sinks = ("--sink", "file:a.txt", "--sink", server.url, "--sink", "b=file:b.jsonl", "-o", "b.format=jsonl")
 
     done = run(shell, url, "-n", "100", "-t", "0", "--summary", "json", *sinks)
 
-    expected = whole(url, temperature=0)
+    expected = whole(url)
     assert done.code == 0, done
     assert done.stdout.decode() == shell.file("a.txt") == expected
     assert "".join(subscribe(server.url, done.summary["streams"][0]["id"])) == expected
