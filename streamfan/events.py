@@ -83,6 +83,7 @@ class StreamInfo:
         attempt: Which try at the stream this is, Unix milliseconds unless given; a later one fences off an earlier one.
         writer: A short random name of the producing program.
         row: The index of the sequence in its batch.
+        max_tokens: How many tokens it has at most; None where that is not known. It does not travel.
     """
 
     id: str
@@ -92,6 +93,7 @@ class StreamInfo:
     model: str | None = None
     row: int = 0
     meta: dict[str, Any] = field(default_factory=dict)
+    max_tokens: int | None = None
     on_cancel: Callable[[str, str], None] | None = field(default=None, repr=False, compare=False)
 
     def cancel(self, reason: str, *, by: str) -> None:

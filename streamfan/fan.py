@@ -9,6 +9,7 @@ import secrets
 import threading
 import weakref
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from math import inf
 from time import monotonic
@@ -132,6 +133,7 @@ class Fan:
         return lane
 
     def _start(self, lane: Lane) -> None:
+        lane.sink.fan_report = partial(_report_of, weakref.ref(self))
         with self._lock:
             # Again, now that nobody can come between: another thread may have added one, or closed the fan.
             self._check_usable()
@@ -172,6 +174,7 @@ class Fan:
         model: str | None = None,
         row: int = 0,
         meta: dict[str, Any] | None = None,
+        max_tokens: int | None = None,
         attempt: int | None = None,
         writer: str | None = None,
         time: datetime | None = None,
@@ -183,6 +186,7 @@ class Fan:
             model: What produces the text, by name.
             row: The index of the sequence in its batch.
             meta: Anything else that readers should know; must have a JSON form.
+            max_tokens: How many tokens it will have at most, for who shows its progress.
             attempt: Which try at this id it is, >= 1 and later than those before; Unix milliseconds unless given.
             writer: Who produced it, where a stream of another program is published again; this fan unless given.
             time: When it was opened there; now unless given.
@@ -204,6 +208,7 @@ class Fan:
             model=None if model is None else well_formed(model),
             row=row,
             meta=check_meta(meta or {}),
+            max_tokens=max_tokens,
             on_cancel=lambda reason, by: _cancel(held, reason, by),
         )
         stream = Stream(info, self._dispatcher)
@@ -447,6 +452,12 @@ def _unreached(lane: Lane) -> SinkReport:
         return report
     why = f": {report.trouble}" if report.trouble else ""
     return replace(report, error=f"not reached within {lane.options.connect_timeout:g} s{why}")
+
+
+def _report_of(held: weakref.ref[Fan]) -> Report | None:
+    # Weak: a sink that was told where to look does not keep its fan.
+    fan = held()
+    return None if fan is None else fan.report
 
 
 def _cancel(held: weakref.ref[Stream], reason: str, by: str) -> None:

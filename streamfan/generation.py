@@ -79,6 +79,7 @@ class Generation:
             pad_token_id=_setting("pad_token_id", kwargs, model),
             stop=stop,
             skip_prompt=skip_prompt,
+            max_tokens=_setting("max_new_tokens", kwargs, model),
             on_open=self._announce,
             skip_special_tokens=skip_special_tokens,
             **(decode_kwargs or {}),

@@ -39,9 +39,10 @@ from streamfan.loop import LoopThread
 from streamfan.options import LaneOptions, Options, without_userinfo
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from streamfan.events import Chunk, End, Gap, StreamInfo
+    from streamfan.report import Report
 
 T = TypeVar("T")
 
@@ -78,6 +79,8 @@ class Sink(ABC):
             These four may differ between objects: set them on the instance, in its constructor.
         target: What stood after the colon of the specification, if anything did.
         options: A validated instance of `Options`.
+        fan_report: What became of everything so far, also at the other sinks, for a sink that shows it; set by the fan
+            before `connect`, and None where the fan is gone.
     """
 
     name: ClassVar[str]
@@ -91,6 +94,7 @@ class Sink(ABC):
     # Also for a subclass whose constructor does not call this one.
     target: str | None = None
     options: SinkOptions = SinkOptions()
+    fan_report: Callable[[], Report | None] | None = None
 
     def __init__(self, target: str | None = None, options: SinkOptions | None = None) -> None:
         self.target = target

@@ -32,6 +32,7 @@ _DELIVERY = (
         help="Whether to go on when a required sink has failed (default continue).",
     ),
     click.option("-q", "--quiet/--no-quiet", default=None, help="Do not write the text to stdout."),
+    click.option("--progress/--no-progress", default=None, help="Show on stderr how far it has come, live."),
     click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for everything."),
     click.option(
         "--summary", type=click.Choice(get_args(Summary)), help="What each sink was given, on stderr at the end."

@@ -23,6 +23,7 @@ from streamfan.cli.summary import show
 from streamfan.errors import UsageError
 from streamfan.fan import Fan
 from streamfan.plugins import plugins
+from streamfan.statusline import SCREEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +77,7 @@ class Session:
         self._may_generate = threading.Event()
         self._signal: signal.Signals | None = None
         self._deadline = inf
-        self._leaving = Leaving(lambda: last_lines.say_missing(self._report))
+        self._leaving = Leaving(self._say_last_words)
         # daemon: a model that does not stop must not keep the interpreter alive.
         self._worker = threading.Thread(target=self._work, name="streamfan-source", daemon=True)
 
@@ -84,6 +85,7 @@ class Session:
         """Run to the end, whatever that is, and return the exit code."""
         with console.in_background(lambda: inf if self._signal is None else _LAST_WORDS):
             code = self._run()
+        SCREEN.leave()
         self._leaving.close()
         if any(thread.name.startswith("streamfan-") for thread in threading.enumerate()):
             # It is inside a model or a sink. The interpreter's own way of exiting frees what such a thread waits for
@@ -219,3 +221,7 @@ class Session:
             last_lines.say_cancelled_streams(report)
         last_lines.say_missing(report)
         last_lines.say_kept(self._kept)
+
+    def _say_last_words(self) -> None:
+        SCREEN.leave()
+        last_lines.say_missing(self._report)

@@ -34,6 +34,7 @@ class RunOptions(Options):
     )
     metrics_file: Text | None = Field(None, description="Keep this file up to date with metrics, as Prometheus text.")
     quiet: bool = Field(False, description="Do not write the text to stdout.")
+    progress: bool = Field(False, description="Show on stderr how far it has come.")
     summary: Summary | None = Field(
         None, description="How to report on stderr what each sink was given; a table on a terminal unless given."
     )

@@ -84,7 +84,7 @@ def configure(
     variables = from_environment(environ)
     arguments = from_options(options) | _from_flags(flags or {})
     run = build(RunOptions, below(file.settings | variables | arguments, "run"), Owner("run", "streamfan run --help"))
-    chosen = choose(sinks, file, quiet=run.quiet)
+    chosen = choose(sinks, file, quiet=run.quiet, progress=run.progress)
     _refuse_strangers(arguments, chosen)
     layers = (_about(chosen, file), variables, _specified(chosen) | arguments)
     source, request = configure_source(run, layers)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streamfan.sink import Sink
 
 _STDOUT = "stdout"
+_PROGRESS = "progress"
 _LANE = tuple(f"lane.{name}" for name in LaneOptions.model_fields)
 
 
@@ -51,8 +52,8 @@ class Chosen:
     in_file: bool
 
 
-def choose(specs: Sequence[str], file: File, *, quiet: bool) -> tuple[Chosen, ...]:
-    """The sinks that are to be: those of `specs`, else those of the file, and stdout unless `quiet`.
+def choose(specs: Sequence[str], file: File, *, quiet: bool, progress: bool = False) -> tuple[Chosen, ...]:
+    """The sinks that are to be: those of `specs`, else of the file; stdout unless `quiet`; and progress if wanted.
 
     Raises:
         UsageError: There is none, one does not exist, or two have the same id.
@@ -64,6 +65,8 @@ def choose(specs: Sequence[str], file: File, *, quiet: bool) -> tuple[Chosen, ..
         chosen.insert(0, _chosen(_STDOUT, file))
     if not chosen:
         raise ConfigError("nothing would be given the text: quiet, and no sink\nTry: --sink NAME")
+    if progress and all(it.type.name != _PROGRESS for it in chosen):
+        chosen.append(_chosen(_PROGRESS, file))
     check_unique((it.id, it.type.name) for it in chosen)
     return tuple(chosen)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Opener(Protocol):
     """Where streams are opened: a fan."""
 
-    def open(self, *, model: str | None = None, row: int = 0) -> Stream:
+    def open(self, *, model: str | None = None, row: int = 0, max_tokens: int | None = None) -> Stream:
         """Open a stream."""
 
 
@@ -58,6 +58,7 @@ class Streamer:
         pad_token_id: Likewise, what it fills rows up with.
         stop: Texts that end a row; neither they nor what follows is published.
         skip_prompt: Leave the prompt out. Otherwise its text comes first, without the padding on its left.
+        max_tokens: How many tokens a row will have at most, where that is known.
         on_open: Called with the streams as soon as they are open, on the model's thread.
         **decode_kwargs: Arguments of `tokenizer.decode`, and `mode` and `exact` of `compile_plan`.
 
@@ -79,6 +80,7 @@ class Streamer:
         pad_token_id: int | None = None,
         stop: str | Sequence[str] = (),
         skip_prompt: bool = False,
+        max_tokens: int | None = None,
         on_open: Callable[[tuple[Stream, ...]], object] | None = None,
         **decode_kwargs: Any,
     ) -> None:
@@ -93,6 +95,7 @@ class Streamer:
         # Wrong ones are refused here, not in the middle of generate().
         StopStrings(self._stop)
         self._skip_prompt = skip_prompt
+        self._max_tokens = max_tokens
         self._on_open = on_open
         self._run: Run | None = None
         self._runs_ended = 0
@@ -187,7 +190,8 @@ class Streamer:
             for number, prompt in enumerate(prompts):
                 stops = StopStrings(self._stop) if self._stop else None
                 detokenizer = self._plan.start(prompt if self._skip_prompt else ())
-                rows.append(kind(self._opener.open(model=name, row=number), detokenizer, stops, specials))
+                stream = self._opener.open(model=name, row=number, max_tokens=self._max_tokens)
+                rows.append(kind(stream, detokenizer, stops, specials))
         except BaseException as error:
             Run(rows, 0).cut(error)
             raise

@@ -29,10 +29,19 @@ class MemoryFan:
         self._dispatcher = Dispatcher()
 
     def open(
-        self, id: str | None = None, *, model: str | None = None, row: int = 0, meta: dict[str, Any] | None = None
+        self,
+        id: str | None = None,
+        *,
+        model: str | None = None,
+        row: int = 0,
+        meta: dict[str, Any] | None = None,
+        max_tokens: int | None = None,
     ) -> Stream:
         id = id or f"s{len(self.opened)}"
-        info = StreamInfo(id=id, attempt=next_attempt(), writer="w", time=now(), model=model, row=row, meta=meta or {})
+        attempt, meta = next_attempt(), meta or {}
+        info = StreamInfo(
+            id=id, attempt=attempt, writer="w", time=now(), model=model, row=row, meta=meta, max_tokens=max_tokens
+        )
         stream = Stream(info, self._dispatcher)
         self.opened.append(stream)
         self._news.put(stream)

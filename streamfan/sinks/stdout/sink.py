@@ -12,6 +12,7 @@ from streamfan.hookspecs import hookimpl
 from streamfan.options import LaneOptions
 from streamfan.sink import Delivery, Sink, SinkOptions
 from streamfan.sinks.stdout.output import output_of
+from streamfan.statusline import SCREEN
 from streamfan.terminal import visible
 
 if TYPE_CHECKING:
@@ -70,13 +71,20 @@ class StdoutSink(Sink):
         # Set first: what a failed call leaves is kept, and is out before anything else is.
         self._held[chunk.stream.id, chunk.stream.attempt] = chunk.end
         self._at_line_start = data.endswith(b"\n")
-        self._output.write(data)
+        self._write(data)
 
     def close(self, stream: StreamInfo, end: End) -> None:
         if self._output.terminal and not self._at_line_start:
             self._at_line_start = True
-            self._output.write(b"\n")
+            self._write(b"\n")
         self._held.pop((stream.id, stream.attempt), None)
+
+    def _write(self, data: bytes) -> None:
+        if not self._output.terminal:
+            self._output.write(data)
+            return
+        with SCREEN.text(data.decode()):
+            self._output.write(data)
 
 
 @hookimpl
