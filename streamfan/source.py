@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from streamfan.options import Options, without_userinfo
 
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 class SourceOptions(Options):
     """The options of a source; subclass it, and give every field a description."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What somebody has said in a conversation; `dataclasses.asdict` is what templates and servers take."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +43,10 @@ class Request:
         stop: Texts that end the stream; they are not part of it.
         chat: Whether the prompt is a user's message, to be put through the model's chat template; None where nobody
             said, and the source does what is usual with it.
+        messages: A conversation to answer, in place of a prompt: the oldest first, a system's message before all
+            others if there is one, then a user's and the assistant's by turns, a user's last. Each call of `run` gets
+            the whole of it, and answers with one stream. Empty in `load` where nothing was said yet: then what can be
+            checked of a request is its other fields. None where this is no conversation.
     """
 
     prompt: str | None = None
@@ -45,6 +57,7 @@ class Request:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     chat: bool | None = None
+    messages: tuple[Message, ...] | None = None
 
 
 class Source(ABC):

@@ -30,6 +30,7 @@ BROKEN_PIPE = 141
 # With its help here, so that showing what commands there are imports none of them.
 _COMMANDS = {
     "run": "Generate text from PROMPT, live, to stdout and to every --sink.",
+    "chat": "Hold a conversation, live on the terminal and at every --sink.",
     "tail": "Follow a stream from another process; list streams, or stop one.",
     "replay": "Publish a recording again, to stdout and to every --sink.",
     "sinks": "Show which sinks are installed, or all about one.",

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -88,6 +88,13 @@ def flush() -> None:
     """Wait until all that was said in the background is written, however long that takes; nothing is said after it."""
     if writer := _writer:
         writer.close(lambda: inf)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let all that was said be written, and hold back what is said meanwhile: somebody types on the same terminal."""
+    with nullcontext() if _writer is None else _writer.held():
+        yield
 
 
 def log_to_stderr(verbosity: int) -> None:

@@ -23,6 +23,19 @@ _SINKS = (
     ),
     click.option("--config", metavar="FILE", help="A streamfan.toml; $STREAMFAN_CONFIG unless given."),
 )
+_GENERATION = (
+    click.option(
+        "-m", "--model", metavar="MODEL", help="A model's folder or hub id; a small bundled one unless given."
+    ),
+    click.option(
+        "--source", metavar="NAME[:TARGET]", help="Where the text comes from: transformers (default), stdin, ..."
+    ),
+    click.option("-n", "--max-new-tokens", type=int, metavar="N", help="Generate N tokens at most (default 256)."),
+    click.option("-t", "--temperature", type=float, metavar="T", help="0 is greedy; the model's own unless given."),
+    click.option("--seed", type=int, metavar="N", help="Make sampling repeatable."),
+    click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; repeatable."),
+)
+_PROGRESS = (click.option("--progress/--no-progress", default=None, help="Show on stderr how far it has come, live."),)
 _DELIVERY = (
     click.option("--spill-dir", metavar="DIR", help="Keep what a sink was not given, as recordings in this folder."),
     click.option("--metrics-file", metavar="PATH", help="Keep this file up to date with metrics, as Prometheus text."),
@@ -32,7 +45,6 @@ _DELIVERY = (
         help="Whether to go on when a required sink has failed (default continue).",
     ),
     click.option("-q", "--quiet/--no-quiet", default=None, help="Do not write the text to stdout."),
-    click.option("--progress/--no-progress", default=None, help="Show on stderr how far it has come, live."),
     click.option("-v", "--verbose", count=True, help="Say more on stderr; twice for everything."),
     click.option(
         "--summary", type=click.Choice(get_args(Summary)), help="What each sink was given, on stderr at the end."
@@ -43,6 +55,16 @@ _DELIVERY = (
 def sinks(command: F) -> F:
     """Adds the options that say which sinks there are."""
     return _with(_SINKS, command)
+
+
+def generation(command: F) -> F:
+    """Adds the options that say what is generated."""
+    return _with(_GENERATION, command)
+
+
+def progress(command: F) -> F:
+    """Adds the option of a command that can show how far it has come."""
+    return _with(_PROGRESS, command)
 
 
 def delivery(command: F) -> F:

@@ -37,6 +37,7 @@ _PATIENT = LaneOptions(when_full="block")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @shared.sinks
 @click.option("--speed", metavar="X", help="1 is the recorded rhythm, 2 twice as fast; all at once unless given.")
+@shared.progress
 @shared.delivery
 def replay(
     files: tuple[str, ...],

@@ -52,20 +52,10 @@ class RunCommand(click.Command):
 @click.command(cls=RunCommand, epilog=EPILOG)
 @click.argument("prompt", required=False)
 @shared.sinks
-@click.option("-m", "--model", metavar="MODEL", help="A model's folder or hub id; a small bundled one unless given.")
-@click.option(
-    "--source",
-    metavar="NAME[:TARGET]",
-    help="Where the text comes from: transformers (default), openai:URL, stdin, ...",
-)
+@shared.generation
 @click.option("--prompts", metavar="FILE", help="Several prompts, one a line; each becomes a stream.")
-@click.option(
-    "-n", "--max-new-tokens", type=int, metavar="N", help="Generate N tokens at most (a model here: 256 unless given)."
-)
-@click.option("-t", "--temperature", type=float, metavar="T", help="0 is greedy; the model's own unless given.")
-@click.option("--seed", type=int, metavar="N", help="Make sampling repeatable.")
-@click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; repeatable.")
 @click.option("--chat/--no-chat", default=None, help="Put the prompt through the model's chat template.")
+@shared.progress
 @shared.delivery
 def run(
     prompt: str | None, sinks: tuple[str, ...], options: tuple[str, ...], config: str | None, verbose: int, **flags: Any

@@ -62,12 +62,13 @@ class Session:
     Args:
         config: What to run.
         request: What to ask the source for.
+        fan: What the source publishes to; a new one unless given.
     """
 
-    def __init__(self, config: RunConfig, request: Request) -> None:
+    def __init__(self, config: RunConfig, request: Request, fan: Fan | None = None) -> None:
         self._config = config
         self._request = request
-        self._fan = Fan()
+        self._fan = Fan() if fan is None else fan
         self._phase = "connecting"
         self._unreached: tuple[SinkReport, ...] = ()
         self._error: BaseException | None = None
@@ -115,7 +116,7 @@ class Session:
                 self._wait_while(phase)
         # Not before the status line is gone: it would take the first text with it.
         self._may_generate.set()
-        self._wait_while("generating")
+        self._attend()
         self._given_up = self._phase != "over"
 
     def _add_sinks(self) -> None:
@@ -148,14 +149,24 @@ class Session:
         self._enter("generating")
         self._may_generate.wait()
         if self._signal is None:
-            self._config.source.run(self._fan, self._request)
+            self._produce()
+
+    def _produce(self) -> None:
+        self._config.source.run(self._fan, self._request)
+
+    def _attend(self) -> None:
+        self._wait_while("generating")
 
     def _enter(self, phase: str) -> None:
         self._phase = phase
         self._news.put(None)
 
     def _doing(self, phase: str) -> str:
-        return f"loading {self._request.model or self._config.source.label}" if phase == "loading" else phase
+        return f"loading {self._name}" if phase == "loading" else phase
+
+    @property
+    def _name(self) -> str:
+        return self._request.model or self._config.source.label
 
     def _wait_while(self, phase: str) -> None:
         while self._phase == phase and monotonic() < self._deadline:
@@ -203,7 +214,7 @@ class Session:
             return Exit.USAGE
         if self._unreached:
             return Exit.NOT_REACHED
-        if self._error is not None or report.metrics.ended_by("error"):
+        if self._error is not None or self._generation_failed:
             return Exit.GENERATION_FAILED
         if self._signal is not None:
             return 128 + self._signal
@@ -211,16 +222,22 @@ class Session:
             return Exit.SINK_FAILED
         return Exit.OUTPUTS_CLOSED if self._fan.deserted else Exit.OK
 
+    @property
+    def _generation_failed(self) -> bool:
+        return self._report.metrics.ended_by("error") > 0
+
     def _say_what_failed(self) -> None:
-        report = self._report
         if self._error is not None:
             console.complain(self._error)
-        else:
-            last_lines.say_failed_streams(report)
-        if self._signal is None and not self._fan.deserted:
-            last_lines.say_cancelled_streams(report)
-        last_lines.say_missing(report)
+        self._say_how_streams_ended()
+        last_lines.say_missing(self._report)
         last_lines.say_kept(self._kept)
+
+    def _say_how_streams_ended(self) -> None:
+        if self._error is None:
+            last_lines.say_failed_streams(self._report)
+        if self._signal is None and not self._fan.deserted:
+            last_lines.say_cancelled_streams(self._report)
 
     def _say_last_words(self) -> None:
         SCREEN.leave()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import SourceError, UsageError
 from streamfan.lifetime import next_id
+from streamfan.source import Message
 from streamfan.sources.pretrained import first_line
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def texts(request: Request) -> list[tuple[int | None, str]]:
         UsageError: There is none, or one that is no text.
     """
     found: list[tuple[int | None, str]] = [*request.prompts] or [(None, request.prompt or "")]
+    if request.messages is not None:
+        found = [(None, message.content) for message in request.messages]
     for _, text in found:
         if not text:
             raise UsageError(
@@ -46,7 +49,13 @@ def texts(request: Request) -> list[tuple[int | None, str]]:
             text.encode()
         except UnicodeEncodeError as error:
             raise UsageError(f"the prompt is not text in UTF-8: {text!r}") from error
-    return found
+    # Of a conversation the last message is what is asked; there may be none yet.
+    return found if request.messages is None else found[-1:]
+
+
+def is_chat(request: Request) -> bool:
+    """Whether what is asked goes through the model's chat template."""
+    return request.chat or request.messages is not None
 
 
 def encode(request: Request, tokenizer: Any, model: str) -> list[Prompt]:
@@ -59,19 +68,21 @@ def encode(request: Request, tokenizer: Any, model: str) -> list[Prompt]:
         UsageError: One of them is nothing to this tokenizer, or there is no chat template.
         SourceError: The chat template fails.
     """
-    if request.chat and tokenizer.chat_template is None:
-        raise UsageError(f"model {model!r} has no chat template\nTry: leave --chat out, or a chat model")
+    if is_chat(request) and tokenizer.chat_template is None:
+        instead = "a chat model" if request.messages is not None else "leave --chat out, or a chat model"
+        raise UsageError(f"model {model!r} has no chat template\nTry: {instead}")
     prompts = []
     for line, text in texts(request):
-        ids = _apply_template(text, tokenizer, model) if request.chat else tokenizer(text).input_ids
+        said = request.messages or (Message("user", text),)
+        ids = _apply_template(said, tokenizer, model) if is_chat(request) else tokenizer(text).input_ids
         if not ids:
             raise UsageError(f"prompt {text!r} is nothing to model {model!r}: it has no tokens")
         prompts.append(Prompt(text, line, tuple(ids)))
     return prompts
 
 
-def _apply_template(text: str, tokenizer: Any, model: str) -> list[int]:
-    messages = [{"role": "user", "content": text}]
+def _apply_template(said: Sequence[Message], tokenizer: Any, model: str) -> list[int]:
+    messages = [asdict(message) for message in said]
     try:
         encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)
     except Exception as error:  # a template is a program that came with the model
@@ -106,7 +117,7 @@ class Lines:
         self._sequences = sequences
         self._run = next_id()
 
-    def open(self, *, model: str | None = None, row: int = 0) -> Stream:
+    def open(self, *, model: str | None = None, row: int = 0, max_tokens: int | None = None) -> Stream:
         """Open the stream of a row."""
         number, sequence = divmod(row, self._sequences)
         prompt = self._prompts[number]
@@ -115,4 +126,4 @@ class Lines:
         if self._sequences > 1:
             meta["sequence"] = sequence + 1
             parts.append(str(sequence + 1))
-        return self._fan.open("-".join(parts), model=model, row=row, meta=meta)
+        return self._fan.open("-".join(parts), model=model, row=row, meta=meta, max_tokens=max_tokens)

@@ -14,7 +14,7 @@ from streamfan.source import Source
 from streamfan.sources.continuous import ContinuousBatch
 from streamfan.sources.generating import TransformersOptions, settings
 from streamfan.sources.pretrained import first_line, load, quiet
-from streamfan.sources.prompts import Lines, Prompt, batch, encode, texts
+from streamfan.sources.prompts import Lines, Prompt, batch, encode, is_chat, texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,9 @@ class TransformersSource(Source):
     """
 
     name = "transformers"
-    accepts = frozenset({"prompt", "prompts", "model", "max_new_tokens", "temperature", "seed", "stop", "chat"})
+    accepts = frozenset(
+        {"prompt", "prompts", "messages", "model", "max_new_tokens", "temperature", "seed", "stop", "chat"}
+    )
     Options = TransformersOptions
     options: TransformersOptions
 
@@ -74,7 +76,7 @@ class TransformersSource(Source):
             torch.manual_seed(request.seed % 2**64)
         with quiet():
             prompts = self._encode(request)
-            mode: Mode = "standalone" if request.chat else "continuation"
+            mode: Mode = "standalone" if is_chat(request) else "continuation"
             arguments = settings(request, self.options, self._room(prompts))
             sequences = arguments.get("num_return_sequences", 1)
             opener = Lines(fan, prompts, sequences) if request.prompts or sequences > 1 else fan
@@ -125,10 +127,11 @@ class TransformersSource(Source):
         prompts = encode(request, self._tokenizer, self._name)
         for prompt in prompts:
             if len(prompt.ids) >= _context(self._model):
+                what = "prompt" if request.messages is None else "conversation"
                 where = "" if prompt.line is None else f" in line {prompt.line}"
                 raise UsageError(
-                    f"the prompt{where} is {len(prompt.ids)} tokens long, and model {self._name!r} takes fewer than "
-                    f"{_context(self._model)}\nTry: a shorter prompt, or another model"
+                    f"the {what}{where} is {len(prompt.ids)} tokens long, and model {self._name!r} takes fewer than "
+                    f"{_context(self._model)}\nTry: a shorter {what}, or another model"
                 )
         return prompts
 

@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -16,8 +17,9 @@ from transformers.utils import logging as transformers_logging
 from streamfan import Chunk, Fan, Sink, demo
 from streamfan.errors import MissingExtra, SourceError, UsageError
 from streamfan.plugins import plugins
-from streamfan.source import Request
+from streamfan.source import Message, Request
 from streamfan.sources.generating import TransformersOptions, settings
+from streamfan.sources.prompts import encode
 from streamfan.sources.transformers import TransformersSource
 from tests.support.opener import MemoryFan, ids_of
 from tests.support.tokenizers import byte_fallback, byte_level, fast
@@ -323,6 +325,30 @@ def test_assistant_guesses_ahead_and_changes_nothing(folder: Folder) -> None:
 
     assert stream.text == alone
     assert len(list(stream.chunks())) < 20, "several tokens come at once"
+
+
+def test_conversation_goes_through_the_template_of_the_model(folder: Folder) -> None:
+    tokenizer = fast(byte_level(), chat_template=TEMPLATE)
+    said = (Message("system", "Be kind"), Message("user", "Hi"), Message("assistant", "Yes"), Message("user", "Why"))
+    wanted = request(folder("a", tokenizer=tokenizer), None, messages=said, max_new_tokens=2)
+    source, fan = TransformersSource(), MemoryFan()
+
+    source.load(replace(wanted, messages=()))
+    source.run(cast("Fan", fan), wanted)
+
+    (prompt,) = encode(wanted, tokenizer, "model")
+    text = "<s>system: Be kind</s><s>user: Hi</s><s>assistant: Yes</s><s>user: Why</s><s>"
+    assert tokenizer.decode([*prompt.ids]) == text
+    assert fan.opened[0].text == "aa"
+    assert fan.opened[0].info.max_tokens == 2
+
+
+def test_conversation_is_refused_where_it_cannot_be_held(folder: Folder) -> None:
+    with pytest.raises(UsageError, match="no chat template\nTry: a chat model"):
+        load(request(folder("a"), None, messages=()))
+    model = folder("a", tokenizer=fast(byte_level(), chat_template=TEMPLATE), positions=4)
+    with pytest.raises(UsageError, match=r"the conversation is \d+ tokens long"):
+        load(request(model, None, messages=(Message("user", "far too much to say"),)))
 
 
 # How it ends
