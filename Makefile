@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 READY := .venv/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test lint types layers docs guarantees build clean python redis node tmux
+.PHONY: help demo setup test lint types layers docs guarantees build clean python redis node tmux chromium
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ demo: $(READY) ## one generation, live, to the terminal, a file, Redis and a web
 
 setup: $(READY) ## make .venv with everything in it
 
-test: redis node tmux $(READY) ## run the tests
+test: redis node tmux chromium $(READY) ## run the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## style and formatting of the code, form of the changelog
@@ -72,6 +72,10 @@ node: # the same for the example in JavaScript; npm fetches the client that it n
 
 tmux: # the terminal that tests of the command line look at
 	@command -v tmux >/dev/null || { echo "tmux is missing, which the tests start. Try: apt-get install tmux" >&2; exit 1; }
+
+chromium: # the browser that looks at an example
+	@command -v chromium >/dev/null || \
+		{ echo "chromium is missing, which the tests start. Try: apt-get install chromium" >&2; exit 1; }
 
 python: # prints the interpreter that set-up would use, or what to install
 	@$(FIND_PYTHON)

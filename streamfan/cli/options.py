@@ -28,9 +28,17 @@ _GENERATION = (
         "-m", "--model", metavar="MODEL", help="A model's folder or hub id; a small bundled one unless given."
     ),
     click.option(
-        "--source", metavar="NAME[:TARGET]", help="Where the text comes from: transformers (default), stdin, ..."
+        "--source",
+        metavar="NAME[:TARGET]",
+        help="Where the text comes from: transformers (default), openai:URL, stdin, ...",
     ),
-    click.option("-n", "--max-new-tokens", type=int, metavar="N", help="Generate N tokens at most (default 256)."),
+    click.option(
+        "-n",
+        "--max-new-tokens",
+        type=int,
+        metavar="N",
+        help="Generate N tokens at most (a model here: 256 unless given).",
+    ),
     click.option("-t", "--temperature", type=float, metavar="T", help="0 is greedy; the model's own unless given."),
     click.option("--seed", type=int, metavar="N", help="Make sampling repeatable."),
     click.option("--stop", multiple=True, metavar="TEXT", help="End before this text; repeatable."),
