@@ -7,11 +7,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from streamfan.attempts import LAST
-from streamfan.errors import Retryable, SinkError
+from streamfan.errors import Permanent, Retryable, SinkError
 from streamfan.events import is_stream_id
 from streamfan.redis.names import Names, index
 from streamfan.subscriber import history
 from streamfan.subscriber.arrivals import Arrival
+from streamfan.subscriber.faults import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,7 +102,14 @@ class Roll:
             self._asked = True
         now = monotonic()
         if self._heard and now >= self._look_at:
-            found = self._look()
+            try:
+                found = self._look()
+            except Permanent as error:
+                if not self._servers.at(self._name).alive:
+                    raise
+                # None of it concerns those who read a stream that they know.
+                self.fail(told(error))
+                return
             for arrivals in self._waiting:
                 arrivals.list(found)
             self._look_at = now + _INDEX_LOOK

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
 
 from streamfan.dispatcher import Bell
+from streamfan.errors import UsageError
 from streamfan.subscriber.newcomers import Newcomers
 from streamfan.subscriber.reading import Reading
 
@@ -79,6 +81,7 @@ class Subscription(_Subscription[T]):
 
     def __init__(self, wanted: Wanted, stream: str | None, offset: int, attempt: int) -> None:
         self._bell = Bell()
+        self._taking = threading.Lock()
         super().__init__(wanted, stream, offset, attempt, self._bell.ring)
         if isinstance(self._reading, Newcomers):
             self._reading.attended.result()
@@ -87,6 +90,16 @@ class Subscription(_Subscription[T]):
         return self
 
     def __next__(self) -> T:
+        if not self._taking.acquire(blocking=False):
+            raise UsageError(
+                "another thread is reading this subscription\nTry: one for each thread; they share a connection"
+            )
+        try:
+            return self._next()
+        finally:
+            self._taking.release()
+
+    def _next(self) -> T:
         while True:
             taken = self._reading.take()
             if taken is not None:

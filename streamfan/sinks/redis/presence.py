@@ -28,13 +28,16 @@ log = logging.getLogger("streamfan.sinks.redis")
 # The part of its time for which a lease need not be renewed.
 _FRESH = 20
 # A later attempt may have taken over since it was asked who has the stream; its lease is not to be overwritten. Where
-# the server runs no scripts it is, until the later attempt's next beat.
+# the server runs no scripts it is, until the later attempt's next beat. A server whose memory is full sets nothing, but
+# keeps longer what it has: whoever waits for room lives.
 _RENEW = """
 local found = redis.pcall('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 if found.err then return found end
 local newest = found[1]
 if newest and not (newest[1] == ARGV[1] and newest[2][2] == ARGV[2]) then return 0 end
-return redis.pcall('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+local kept = redis.pcall('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
+if kept.err and redis.pcall('GET', KEYS[2]) == ARGV[3] then redis.pcall('PEXPIRE', KEYS[2], ARGV[4]) end
+return kept
 """
 # It may have been set anew since it was looked at. What is of another type was looked at as empty.
 _DELETE = """

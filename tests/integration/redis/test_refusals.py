@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import injects
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.redis_sinks import text_of
+from tests.support.sinks import wait_until
 from tests.support.streams import info
 
 if TYPE_CHECKING:
@@ -161,3 +163,19 @@ def test_a_server_that_says_nothing_is_asked_once_for_all_streams(make: Make, se
         assert proxy.accepted == tried
         assert caught.value.after is not None
         assert 0 < caught.value.after < 5
+
+
+LEASE = "streamfan:{s}:lease"
+
+
+def test_producer_lives_while_a_full_server_refuses_its_text(server: RedisServer, make: Make) -> None:
+    sink, stream = make(), info()
+    sink.open(stream)
+    server.client.pexpire(LEASE, 5000)
+    server.client.config_set("maxmemory", 1)
+    try:
+        with suppress(Retryable):
+            sink.beat(stream)
+        wait_until(lambda: server.client.pttl(LEASE) > 10_000)
+    finally:
+        server.client.config_set("maxmemory", 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streamfan import Fan, asubscribe, subscribe
-from streamfan.errors import ServerUnreachable, StreamFailed, UsageError, WireError
+from streamfan.errors import ServerRefused, ServerUnreachable, StreamFailed, UsageError, WireError
 from streamfan.events import Fault, Start, Text
 from tests.support.producer import Background, wait_for_listeners
 from tests.support.redis_server import RedisServer, commands
@@ -235,3 +235,32 @@ def test_a_server_that_is_not_there_yet_is_waited_for(produce: Produce) -> None:
 def test_nothing_can_be_stopped_before_a_stream_has_begun(server: RedisServer) -> None:
     with pytest.raises(UsageError, match="no stream has begun yet"):
         subscribe(server.url).cancel()
+
+
+def test_what_is_wrong_with_the_index_does_not_concern_those_who_know_their_stream(
+    server: RedisServer, produce: Produce
+) -> None:
+    producer = produce(server.url, "known")
+    producer.write("a")
+    with subscribe(server.url, "known") as known:
+        assert next(known) == "a"
+        server.client.set(INDEX, "something else")
+
+        with pytest.raises(ServerRefused, match="WRONGTYPE"), subscribe(server.url) as everything:
+            next(everything)
+
+        producer.write("b")
+        assert next(known) == "b"
+
+
+def test_second_thread_that_reads_the_same_is_told_so(server: RedisServer, produce: Produce) -> None:
+    producer = produce(server.url, "s")
+    with subscribe(server.url, "s") as subscription:
+        reading = Background(lambda: next(subscription))
+        wait_for_listeners(server.client, "streamfan:{s}:live")
+
+        with pytest.raises(UsageError, match="another thread"):
+            next(subscription)
+
+        producer.write("text")
+        assert reading.result() == "text"
