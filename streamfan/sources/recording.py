@@ -168,7 +168,9 @@ class _Player:
         if self._refused:
             raise SourceError(f"recording {self._name!r} has attempts that could not be published: {self._refused:,}")
         if not (self._open or self._over or self._fan.cancelled):
-            raise SourceError(f"recording {self._name!r} has no stream in it")
+            raise SourceError(
+                f"recording {self._name!r} has no stream in it\nTry: one that a file sink has written with format=jsonl"
+            )
 
     def _play(self, line: Line) -> None:
         """Publish the event of a line, when it is time to."""

@@ -82,7 +82,10 @@ def _check(lease: Lease, stream: str, stop: Stop) -> None:
         hint = 'Try: -o redis.control=true where it runs, or fan.add("redis", control=True)'
         raise _refused(stream, f"its producer hears no request to stop\n{hint}")
     if lease.control == "token" and stop.token is None:
-        raise _refused(stream, "its producer wants a token\nTry: the one that it was started with")
+        raise _refused(
+            stream,
+            "its producer wants a token\nTry: --token-file, or $STREAMFAN_TOKEN, with the one that it was started with",
+        )
 
 
 def _refused(stream: str, why: str) -> CancelRefused:

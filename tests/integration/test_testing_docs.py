@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,9 @@ def test_suite_of_the_page_is_short() -> None:
 def test_entry_point_of_the_page_is_the_plugin(tmp_path: Path) -> None:
     (block,) = blocks("toml")
 
-    assert block == '[project.entry-points."streamfan.sinks"]\nlines = "streamfan_lines"\n'
+    project = tomllib.loads(block)
+    assert project["project"]["entry-points"] == {"streamfan.sinks": {"lines": "streamfan_lines"}}
+    assert project["tool"]["setuptools"]["py-modules"] == ["streamfan_lines"]
 
 
 def test_exclusion_of_the_page_is_shown_with_its_reason(tmp_path: Path) -> None:
