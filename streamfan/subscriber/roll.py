@@ -1,4 +1,4 @@
-"""Who waits for streams that begin, and where that is found out: the index, and the channel of the same name."""
+"""Who waits for streams that begin, and where that is found out: the index, once the channel of that name has rung."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from streamfan.subscriber.arrivals import Arrivals
     from streamfan.subscriber.ears import Ears
 
-# A channel may miss one; how often the index is read for that.
+# A channel may miss one; how often the index is read for that, and how often where it says that many begin.
 _INDEX_LOOK = 2.0
+_SOON = 0.02
 # Of the index: all that a sink keeps in it, and anybody else may put more there.
 _LISTED = 1000
 # Streams that are asked about in one go.
@@ -45,6 +46,7 @@ class Roll:
         self._asked = False
         self._heard = False
         self._look_at = 0.0
+        self._looked_at = 0.0
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -87,11 +89,9 @@ class Roll:
             self._look_at = 0.0
 
     def hear(self, channel: str, data: bytes) -> None:
-        """What a channel says."""
-        arrival = Arrival.parse(data) if channel == self._name else None
-        if arrival is not None:
-            for arrivals in self._waiting:
-                arrivals.announce(arrival)
+        """What a channel says: a reason to look, and no more. All databases of a server have the same channels."""
+        if channel == self._name and Arrival.parse(data) is not None:
+            self._look_at = min(self._look_at, self._looked_at + _SOON)
 
     def call(self) -> None:
         """Read the index, if it is time to."""
@@ -112,7 +112,7 @@ class Roll:
                 return
             for arrivals in self._waiting:
                 arrivals.list(found)
-            self._look_at = now + _INDEX_LOOK
+            self._looked_at, self._look_at = now, now + _INDEX_LOOK
         elif not self._heard:
             self._look_at = now + _INDEX_LOOK
 

@@ -191,8 +191,11 @@ def test_the_failure_of_one_new_stream_is_told_and_the_next_is_printed(
 
     produce("a").end(finish_reason="error", error=Fault("ValueError", "no"))
     server.client.xadd("streamfan:{odd}:log", {"other": "thing"})
+    after = server.client.zscore("streamfan:streams", "a")
+    server.client.zadd("streamfan:streams", {"odd": after + 0.25})
     server.client.publish("streamfan:streams", "odd")
     server.client.set("streamfan:{odder}:log", "text")
+    server.client.zadd("streamfan:streams", {"odder": after + 0.5})
     server.client.publish("streamfan:streams", "odder")
     produce("b").write("text of b")
     read_until(process.stdout, b"text of b")

@@ -113,6 +113,7 @@ def test_a_stream_that_holds_something_else_does_not_end_it(server: RedisServer,
     reading = Background(lambda: next(subscription))
     wait_for_listeners(server.client, INDEX)
     server.client.xadd("streamfan:{a}:log", {"other": "thing"})
+    server.client.zadd(INDEX, {"a": 1})
     server.client.publish(INDEX, "a")
     server.client.publish(INDEX, "no id at all")
 
@@ -264,3 +265,15 @@ def test_second_thread_that_reads_the_same_is_told_so(server: RedisServer, produ
 
         producer.write("text")
         assert reading.result() == "text"
+
+
+def test_what_begins_in_another_database_of_the_server_is_none_of_it(server: RedisServer, produce: Produce) -> None:
+    other = server.url.removesuffix("/0") + "/1"
+    assert other != server.url
+    with subscribe(server.url) as subscription:
+        produce(other, "elsewhere").write("not here")
+        produce(other, "s", attempt=200).write("not here either")
+
+        produce(server.url, "s", attempt=100).write("here")
+
+        assert next(subscription) == "here"
