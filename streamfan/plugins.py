@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from importlib import metadata
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pluggy
@@ -164,9 +165,12 @@ class Plugins:
         return claims[0]
 
     def _register(self, kind: Kind, listing: Listing, entry: metadata.EntryPoint) -> Any:
+        begun = monotonic()
         module = _imported(kind, listing, entry)
         if self._manager.is_registered(module):
             return module
+        took = 1000 * (monotonic() - begun)
+        _log.debug("%s %r: imported %s (%s) in %.0f ms", kind, listing.name, listing.module, listing.origin, took)
         try:
             self._manager.register(module, f"{listing.module} ({listing.origin})")
             self._manager.check_pending()
@@ -196,6 +200,7 @@ class Plugins:
     def _call(self, hook: str, module: Any, **arguments: object) -> Any:
         # One implementation at a time: of a call to all of them, the first that raises would be the end.
         others = [plugin for plugin in self._manager.get_plugins() if plugin is not module]
+        _log.debug("calling %s() of %s", hook, self._manager.get_name(module))
         return self._manager.subset_hook_caller(hook, others)(**arguments)
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from streamfan import __version__
 from streamfan.cli.explain import TRACEBACK_VARIABLE, explain
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+TRACE_VARIABLE = "STREAMFAN_TRACE_PLUGINS"
 
 # With its help here, so that showing what commands there are imports none of them.
 _COMMANDS = {
@@ -88,6 +90,11 @@ class Commands(click.Group):
         except click.exceptions.NoSuchCommand as error:
             raise click.exceptions.NoSuchCommand(args[0], possibilities=_COMMANDS, ctx=ctx) from error
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, without importing them, and the options."""
+        commands = [CompletionItem(name, help=text) for name, text in _COMMANDS.items() if name.startswith(incomplete)]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
@@ -96,6 +103,10 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; no error leaves this as a traceback unless the environment asks for one."""
         _write_utf8()
+        if os.environ.get(TRACE_VARIABLE):
+            from streamfan.cli import console
+
+            console.trace_plugins()
         with _edge():
             return super().invoke(ctx)
 

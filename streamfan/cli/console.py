@@ -111,6 +111,14 @@ def log_to_stderr(verbosity: int) -> None:
     logger.propagate = False
 
 
+def trace_plugins() -> None:
+    """Show which modules of plugins are imported, how long each takes, and what its hooks are called for."""
+    logger = logging.getLogger("streamfan.plugins")
+    logger.handlers = [_Handler()]
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+
+
 def _write(text: str) -> None:
     # Asked once: another thread may be the last to say something.
     if writer := _writer:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 
 import click
 
+from streamfan.cli import completing
 from streamfan.config import Summary
 
 if TYPE_CHECKING:
@@ -16,10 +17,22 @@ F = TypeVar("F", bound="Callable[..., object]")
 
 _SINKS = (
     click.option(
-        "-s", "--sink", "sinks", multiple=True, metavar="[ID=]NAME[:TARGET]", help="Deliver here too; repeatable."
+        "-s",
+        "--sink",
+        "sinks",
+        multiple=True,
+        metavar="[ID=]NAME[:TARGET]",
+        shell_complete=completing.sink_specs,
+        help="Deliver here too; repeatable.",
     ),
     click.option(
-        "-o", "--option", "options", multiple=True, metavar="ID.KEY=VALUE", help="Set an option of a sink; repeatable."
+        "-o",
+        "--option",
+        "options",
+        multiple=True,
+        metavar="ID.KEY=VALUE",
+        shell_complete=completing.options,
+        help="Set an option of a sink; repeatable.",
     ),
     click.option("--config", metavar="FILE", help="A streamfan.toml; $STREAMFAN_CONFIG unless given."),
 )
@@ -30,6 +43,7 @@ _GENERATION = (
     click.option(
         "--source",
         metavar="NAME[:TARGET]",
+        shell_complete=completing.source_specs,
         help="Where the text comes from: transformers (default), openai:URL, stdin, ...",
     ),
     click.option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from streamfan.cli.completing import sink_names
 from streamfan.errors import UsageError
 from streamfan.plugins import plugins
 from streamfan.terminal import visible
@@ -26,7 +27,7 @@ _ENDLESS = 10_000
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=sink_names)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the options of every sink.")
 def sinks(name: str | None, *, as_json: bool) -> None:
     """Show which sinks are installed, or all about one.

@@ -121,6 +121,14 @@ def type_name(field: FieldInfo) -> str:
     return _named(Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation)
 
 
+def choices(field: FieldInfo) -> tuple[str, ...]:
+    """The values that an option can have, where there are but a few."""
+    annotation = field.annotation
+    parts = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
+    literals = (value for part in parts if get_origin(part) is Literal for value in get_args(part))
+    return ("true", "false") if bool in parts else tuple(map(str, literals))
+
+
 def _named(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:

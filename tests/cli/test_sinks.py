@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import shlex
 import subprocess
 import sys
@@ -258,3 +260,36 @@ def test_list_imports_no_client_library() -> None:
 
     assert done.returncode == 0
     assert not {"httpx2", "pydantic", "redis", "tokenizers", "torch", "transformers"} & set(done.stderr.split())
+
+
+# What is loaded, for those who wonder
+
+
+@pytest.fixture
+def _logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command sets up the logger of its process, which here goes on."""
+    logger = logging.getLogger("streamfan.plugins")
+    for name in ("handlers", "level", "propagate"):
+        monkeypatch.setattr(logger, name, getattr(logger, name))
+
+
+@pytest.mark.usefixtures("_logger")
+def test_trace_says_which_modules_are_imported_and_what_is_called(site: Site) -> None:
+    site.install_sink("shout", SHOUT, version="0.3.1")
+    site.install_sink("whisper", SHOUT)
+
+    result = sinks("shout", STREAMFAN_TRACE_PLUGINS="1")
+
+    first, second = result.stderr.splitlines()
+    assert re.fullmatch(
+        r"streamfan: sink 'shout': imported streamfan_shout \(streamfan-shout 0\.3\.1\) in \d+ ms", first
+    )
+    assert second == "streamfan: calling streamfan_sinks() of streamfan_shout (streamfan-shout 0.3.1)"
+    assert result.exit_code == 0
+
+
+@pytest.mark.usefixtures("_logger")
+def test_trace_changes_nothing_about_a_broken_sink(site: Site) -> None:
+    site.install_sink("broken", "import no_such_client")
+
+    assert sinks("broken", STREAMFAN_TRACE_PLUGINS="1").output == sinks("broken").output

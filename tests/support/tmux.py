@@ -42,7 +42,7 @@ class Tmux:
 
     def type(self, text: str) -> None:
         """Type `text` as it is."""
-        self._run("send-keys", "-l", text)
+        self._run("send-keys", "-l", "--", text)
 
     def press(self, *keys: str) -> None:
         """Press keys by their names: Enter, C-c, C-d, M-Enter, Up."""
