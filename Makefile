@@ -35,8 +35,9 @@ types: $(READY) ## mypy, strict
 layers: $(READY) ## who may import whom
 	@$(BIN)/lint-imports --no-logo
 
-docs: $(READY) ## docs/guarantees.md, from the names of the tests
+docs: $(READY) ## the pages that are made: of guarantees, sinks, and the command line
 	@$(BIN)/python -m tests.support.guarantees
+	@$(BIN)/python -m tests.support.reference
 
 guarantees: redis $(READY) ## whether every test of a guarantee fails where nothing goes wrong
 	@$(BIN)/python -m pytest --quiet --without-faults -r f $(ARGS)

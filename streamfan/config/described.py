@@ -78,7 +78,7 @@ class SinkDescription:
 def describe(sink: type[Sink], listing: Listing) -> SinkDescription:
     """Describe a sink that came from this distribution; makes none."""
     prefix = f"STREAMFAN_{sink.name.upper()}"
-    options = _options(sink.Options, {}, prefix)
+    options = described_options(sink.Options, prefix=prefix)
     lane = LaneOptions().over(sink.lane_defaults)
     return SinkDescription(
         name=sink.name,
@@ -89,12 +89,21 @@ def describe(sink: type[Sink], listing: Listing) -> SinkDescription:
         summary=(inspect.getdoc(sink) or "").partition("\n")[0],
         delivery=str(sink.delivery),
         options=options,
-        lane=_options(LaneOptions, dict(lane), f"{prefix}_LANE"),
+        lane=described_options(LaneOptions, dict(lane), f"{prefix}_LANE"),
         example=_example(sink, options),
     )
 
 
-def _options(model: type[BaseModel], defaults: Mapping[str, Any], prefix: str) -> tuple[OptionDescription, ...]:
+def described_options(
+    model: type[BaseModel], defaults: Mapping[str, Any] | None = None, prefix: str = "STREAMFAN_ID"
+) -> tuple[OptionDescription, ...]:
+    """Describe the options of a model.
+
+    Args:
+        defaults: What is to be shown instead of the model's own.
+        prefix: Of their environment variables.
+    """
+    defaults = defaults or {}
     return tuple(
         OptionDescription(
             name=name,
