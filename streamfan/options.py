@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +22,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
+    model_validator,
 )
 
 Boundary = Literal["chunk", "word", "line", "sentence", "all"]
@@ -133,6 +135,13 @@ class Options(BaseModel):
 
     # hide_input: a refused value may be a secret.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    @model_validator(mode="after")
+    def _warn(self) -> Self:
+        for name in self.model_fields_set:
+            if advice := type(self).model_fields[name].deprecation_message:
+                warnings.warn(f"option {name!r} is deprecated: {advice}", DeprecationWarning, stacklevel=3)
+        return self
 
 
 class LaneOptions(Options):

@@ -179,7 +179,15 @@ class Plugins:
             if self._manager.is_registered(module):
                 self._manager.unregister(module)
             raise _fault(kind, listing, f"could not be registered: {reason}") from error
+        self._warn_of_deprecated(module, listing)
         return module
+
+    def _warn_of_deprecated(self, module: Any, listing: Listing) -> None:
+        # pluggy warns too, which the author sees under pytest, and nobody at a shell.
+        for caller in self._manager.get_hookcallers(module) or ():
+            if caller.spec is not None and caller.spec.warn_on_impl is not None:
+                advice = caller.spec.warn_on_impl
+                _log.warning("%s: the hook %s() is deprecated: %s", listing.origin, caller.name, advice)
 
     def _misspelt(self, module: Any) -> str:
         callers = self._manager.get_hookcallers(module) or ()

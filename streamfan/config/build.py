@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from streamfan.config.settings import Setting
 
 M = TypeVar("M", bound=BaseModel)
+log = logging.getLogger("streamfan.config")
 
 _LONGEST_SHOWN = 60
 # In the words of TOML and JSON; pydantic's are Python's.
@@ -50,6 +52,7 @@ def build(model: type[M], settings: Mapping[str, Setting], owner: Owner) -> M:
         ConfigError: An option is unknown, missing, or refuses its value; one line for each.
     """
     _refuse_unknown(model, settings, owner)
+    _warn_of_deprecated(model, settings, owner)
     values = {key: setting.value for key, setting in settings.items()}
     try:
         return model.model_validate(values)
@@ -96,6 +99,12 @@ def _refuse_unknown(model: type[BaseModel], settings: Mapping[str, Setting], own
     ]
     if lines:
         raise ConfigError("\n".join([*lines, f"Try: {owner.see}"]))
+
+
+def _warn_of_deprecated(model: type[BaseModel], settings: Mapping[str, Setting], owner: Owner) -> None:
+    for key, setting in settings.items():
+        if advice := model.model_fields[key].deprecation_message:
+            log.warning("%s: option %r (%s) is deprecated: %s", owner.name, key, setting.origin, advice)
 
 
 def _explained(model: type[BaseModel], settings: Mapping[str, Setting], owner: Owner, error: ValidationError) -> str:

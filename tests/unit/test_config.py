@@ -73,6 +73,23 @@ DEMANDING = """
     def streamfan_sinks():
         return [Demanding]
 """
+DEPRECATED = """
+    from pydantic import Field
+    from streamfan import Sink, SinkOptions, hookimpl
+
+    class LoudOptions(SinkOptions):
+        volume: int = Field(1, description="How loud.", deprecated="use gain; it goes in 0.3")
+        gain: int = Field(1, description="How loud.")
+
+    class Loud(Sink):
+        name = "loud"
+        Options = LoudOptions
+        def write(self, chunk): ...
+
+    @hookimpl
+    def streamfan_sinks():
+        return [Loud]
+"""
 RADIO = """
     from streamfan import hookimpl
     from streamfan.source import Source, SourceOptions
@@ -658,3 +675,13 @@ def test_settings_of_the_run_come_from_the_file() -> None:
     config = run("broker", file=file, quiet=False, source=None)
 
     assert (config.summary, config.quiet, config.request.stop) == ("json", True, ("END",))
+
+
+def test_option_that_will_go_works_and_is_said_to_go(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.install_sink("loud", DEPRECATED)
+
+    with pytest.warns(DeprecationWarning, match="'volume' is deprecated: use gain"):
+        sink = one("loud", o=("loud.volume=3",)).sink
+
+    assert sink.options.model_dump()["volume"] == 3
+    assert caplog.messages == ["sink 'loud': option 'volume' (-o loud.volume) is deprecated: use gain; it goes in 0.3"]

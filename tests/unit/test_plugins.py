@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from streamfan import hookspecs
 from streamfan.errors import MissingExtra, PluginError
+from streamfan.hookspecs import hookspec
 from streamfan.plugins import Plugins, plugins
 from streamfan.specs import parse
 from tests.support.distributions import SHOUT, Site
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streamfan.report import StreamReport
+    from streamfan.sink import Sink
     from streamfan.stream import Stream
 
 STREAM = cast("Stream", SimpleNamespace(id="a"))
@@ -398,3 +401,27 @@ def test_observer_that_cannot_be_loaded_is_logged_and_left_out(site: Site, caplo
             "Try: pip install --upgrade broken, or pip uninstall broken"
         )
     ]
+
+
+# What will go
+
+
+def test_hook_that_will_go_works_and_is_said_to_go(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site.install_sink("shout", SHOUT, version="0.3.1")
+    advice = DeprecationWarning("give streamfan_destinations() instead; it goes in 0.3")
+    deprecated = hookspec(streamfan_sinks_of_old, warn_on_impl=advice)
+    monkeypatch.setattr(hookspecs, "streamfan_sinks", deprecated)
+
+    with pytest.warns(DeprecationWarning, match="streamfan_destinations"):
+        sink = Plugins().sink("shout")
+
+    assert sink.name == "shout"
+    (said,) = caplog.messages
+    assert said == f"streamfan-shout 0.3.1: the hook streamfan_sinks() is deprecated: {advice}"
+
+
+def streamfan_sinks_of_old() -> list[type[Sink]]:
+    """As it was."""
+    return []
