@@ -212,6 +212,10 @@ class Hub:
             elif heard.kind == "subscribed":
                 self._watches.acknowledged(heard.channel)
                 self._roll.acknowledged(heard.channel)
+            elif heard.error is not None:
+                refusal = told(heard.error)
+                self._watches.refused(heard.channel, refusal)
+                self._roll.refused(heard.channel, refusal)
             elif heard.kind == "moved":
                 raise Retryable(f"Redis at {self._address}: channel {heard.channel!r} is at another server now")
         self._ears.check()

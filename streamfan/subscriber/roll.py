@@ -17,6 +17,7 @@ from streamfan.subscriber.faults import told
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from streamfan.errors import ServerError
     from streamfan.redis.connection import Connection
     from streamfan.redis.servers import Servers
     from streamfan.subscriber.arrivals import Arrivals
@@ -87,6 +88,12 @@ class Roll:
         if channel == self._name:
             self._heard = True
             self._look_at = 0.0
+
+    def refused(self, channel: str, error: ServerError) -> None:
+        """Nobody here may hear `channel`; whoever comes next asks again."""
+        if channel == self._name:
+            self.fail(error)
+            self.deafen()
 
     def hear(self, channel: str, data: bytes) -> None:
         """What a channel says: a reason to look, and no more. All databases of a server have the same channels."""

@@ -25,6 +25,7 @@ from streamfan.subscriber.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from streamfan.errors import ServerError
     from streamfan.events import Event
     from streamfan.redis.address import Address
     from streamfan.redis.connection import Command, Connection
@@ -151,6 +152,13 @@ class Watches:
         if watch is not None:
             watch.heard = True
             self._busy.add(watch)
+
+    def refused(self, channel: str, error: ServerError) -> None:
+        """Nobody here may hear `channel`; who may hear another reads on."""
+        watch = self._by_channel.get(channel)
+        if watch is not None:
+            watch.fail(error)
+            self._tidy(watch)
 
     def hear(self, channel: str, data: bytes) -> None:
         """What a channel says."""

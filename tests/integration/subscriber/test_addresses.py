@@ -154,6 +154,25 @@ def test_a_user_who_may_not_is_refused(user: str, stream: str | None, guarded: R
         next(subscribe(url_of(guarded, user), stream, wait=60))
 
 
+def test_a_channel_that_is_denied_ends_only_those_who_read_that_stream(server: RedisServer, produce: Produce) -> None:
+    channels = ["streamfan:{mine}:live"]
+    server.client.acl_setuser("half", enabled=True, nopass=True, categories=["+@all"], keys=["*"], channels=channels)
+    url = server.url.replace("//", "//half:x@")
+    producer = produce(server.url, "mine")
+    producer.write("Once ")
+    produce(server.url, "theirs").write("text")
+    with subscribe(url, "mine") as mine:
+        read = [next(mine)]
+
+        for stream, channel in (("theirs", "streamfan:{theirs}:live"), (None, "streamfan:streams")):
+            for _ in range(2):
+                with pytest.raises(ServerRefused, match=rf"(?i)permission.*: '{channel}'"):
+                    next(subscribe(url, stream, wait=60))
+        producer.write("upon")
+
+        assert [*read, next(mine)] == ["Once ", "upon"]
+
+
 def test_a_key_that_is_something_else_is_told(server: RedisServer, produce: Produce) -> None:
     server.client.set("streamfan:{s}:log", "text")
     other = produce(server.url, "other")
