@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from streamfan.errors import ConfigError
 from streamfan.redis.names import has_no_utf8
@@ -98,10 +98,21 @@ def _problem(parts: SplitResult) -> str | None:
         return None if parts.path else "has no path"
     if not parts.hostname:
         return "has no host"
+    if not _is_host_name(unquote(parts.hostname)):
+        return "has a host name of which a part is empty, too long or malformed"
     # redis-py takes database 0 for whatever it cannot read here.
     if not parts.path.strip("/").isdecimal() and parts.path.strip("/"):
         return "has a path that is no database number"
     return "has port 0" if parts.port == 0 else None
+
+
+def _is_host_name(host: str) -> bool:
+    try:
+        # As a socket does, which raises no OSError either.
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _problem_of_query(url: str) -> str | None:

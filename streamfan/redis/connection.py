@@ -7,11 +7,12 @@ makes the next one asks first what the server holds.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from streamfan.errors import ConfigError, Permanent, SinkError
 from streamfan.redis.errors import Elsewhere, NotRedis, Refused, Unreachable, sorted_error
-from streamfan.redis.query import IGNORED
+from streamfan.redis.query import FILES, IGNORED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +43,7 @@ class Line:
         lost: Why it cannot be used any more, where that was an error.
 
     Raises:
-        ConfigError: The URL has an option that redis-py does not know.
+        ConfigError: The URL has an option that redis-py does not know, or names a file that cannot be read.
     """
 
     def __init__(
@@ -187,9 +188,23 @@ def _make(address: Address, credentials: Mapping[str, str], timeout: float) -> A
         for name in IGNORED:
             options.pop(name, None)
         options["protocol"] = 2
+        _check_files(options)
         return options.pop("connection_class", Connection)(**options)
     except (RedisError, TypeError, ValueError) as error:
         raise ConfigError(f"Redis at {address}: its URL has an option that cannot be used: {error}") from None
+    except OSError as error:
+        # Redis-py opens files of its own for it, and a process may have too many.
+        raise sorted_error(error, address) from None
+
+
+def _check_files(options: Mapping[str, Any]) -> None:
+    """Refuse with a ValueError a file that is not there: the error that redis-py meets does not say which it is."""
+    for name in FILES:
+        if name in options:
+            try:
+                Path(options[name]).open("rb").close()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+                raise ValueError(f"{name}: {error}") from None
 
 
 def milliseconds(seconds: float) -> int:

@@ -17,13 +17,16 @@ IGNORED = (
     *("max_connections", "timeout", "retry_on_timeout", "retry_on_error", "decode_responses"),
     "health_check_interval",
 )
+FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+"""Options that name a file, which is read when a connection is made."""
 # What a URL can say; of the rest that redis-py knows, much cannot be written in one, and fails only when it is used.
 _KNOWN = frozenset(
     (
         *IGNORED,
         *("db", "username", "password", "client_name", "protocol", "encoding", "encoding_errors"),
         *("socket_timeout", "socket_connect_timeout", "socket_keepalive", "socket_read_size"),
-        *("ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"),
+        *FILES,
+        *("ssl_ca_data", "ssl_ca_path", "ssl_password"),
         *("ssl_cert_reqs", "ssl_check_hostname", "ssl_ciphers"),
     )
 )

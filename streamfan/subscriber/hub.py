@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from streamfan.errors import Retryable, SinkError, StreamfanError
 from streamfan.redis.control import CancelRequest
+from streamfan.redis.errors import sorted_error
 from streamfan.redis.names import Names
 from streamfan.redis.servers import Servers
 from streamfan.retry import Backoff
@@ -58,6 +59,9 @@ class Hub:
 
     Args:
         leave: Asked, on the hub's thread, when there was nothing to read for a while; True ends the thread.
+
+    Raises:
+        ServerUnreachable: This process has too many files open.
     """
 
     def __init__(self, address: Address, prefix: str, leave: Callable[[Hub], bool]) -> None:
@@ -72,7 +76,10 @@ class Hub:
         self._stops: deque[tuple[str, Stop, Future[bool]]] = deque()
         # Those that were left, of streams that are read: a server that comes back without one is given it again.
         self._requests: dict[str, CancelRequest] = {}
-        self._alarm, self._ringer = socket.socketpair()
+        try:
+            self._alarm, self._ringer = socket.socketpair()
+        except OSError as error:
+            raise told(sorted_error(error, address)) from None
         for end in (self._alarm, self._ringer):
             end.setblocking(False)
         # Since when there has been contact without a break; None while there is none.

@@ -15,6 +15,7 @@ from tests.support.redis_sinks import QUOTED, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.support.redis_sinks import Make
 
@@ -91,3 +92,14 @@ def test_tls_is_a_way(tls: tuple[RedisServer, str], make: Make) -> None:
 def test_a_certificate_that_nobody_vouches_for_is_permanent(tls: tuple[RedisServer, str], make: Make) -> None:
     with pytest.raises(Permanent, match="certificate verify failed"):
         make(tls[1].partition("?")[0])
+
+
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
+def test_a_file_of_the_url_that_cannot_be_read_is_named(
+    option: str, tls: tuple[RedisServer, str], make: Make, tmp_path: Path
+) -> None:
+    url = tls[1].partition("?")[0]
+
+    for path, why in ((tmp_path / "none", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(ConfigError, match=rf"an option that cannot be used: {option}: .*{why}: '{path}'$"):
+            make(f"{url}?{option}={path}")

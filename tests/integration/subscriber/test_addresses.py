@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import socketserver
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,13 +17,15 @@ import redis.connection
 from streamfan import asubscribe, subscribe
 from streamfan.errors import ConfigError, ServerRefused, ServerUnreachable, WireError
 from tests.support.producer import Background
-from tests.support.redis_server import RedisServer, free_port
+from tests.support.redis_server import PATIENCE, RedisServer, free_port
 from tests.support.redis_sinks import QUOTED, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.producer import Produce
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -171,6 +176,38 @@ def test_a_channel_that_is_denied_ends_only_those_who_read_that_stream(server: R
         producer.write("upon")
 
         assert [*read, next(mine)] == ["Once ", "upon"]
+
+
+# A process of its own: whatever else is read in this one opens and closes files as well.
+_CRAMPED = """
+import sys
+import redis
+from streamfan import subscribe
+from streamfan.errors import ServerUnreachable
+from tests.support.limits import free_descriptors
+
+# The first time redis-py looks for where it is installed, and does not mind if it cannot.
+redis.Connection()
+subscription = subscribe(sys.argv[1], "s")
+try:
+    with free_descriptors(int(sys.argv[2])):
+        next(subscription)
+except ServerUnreachable as error:
+    print(error)
+print(next(subscription))
+"""
+
+
+@pytest.mark.parametrize("free", range(3))
+def test_too_many_open_files_are_told_as_such_and_another_try_helps(
+    free: int, server: RedisServer, produce: Produce
+) -> None:
+    produce(server.url).write("Hello")
+
+    command = [sys.executable, "-c", _CRAMPED, server.url, str(free)]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=PATIENCE)
+
+    assert re.fullmatch(rf"Redis at {server.url}: .*Too many open files.*\nHello\n", done.stdout), done
 
 
 def test_a_key_that_is_something_else_is_told(server: RedisServer, produce: Produce) -> None:

@@ -24,6 +24,9 @@ from tests.support.redis_sinks import QUOTED, SECRET
         "redis://localhost/s3cr3t",
         "redis://:s3cr3t\udcff@localhost/0",
         "redis:///0",
+        "redis://s3cr3t..example/0",
+        f"redis://{64 * 'a'}.example/0",
+        "redis://s3cr3t%2e%2eexample/0",
         "unix://",
     ],
 )
