@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streamfan.errors import CancelRefused, StreamNotFound
+from streamfan.redis.batch import readable
 from streamfan.redis.connection import milliseconds
 from streamfan.redis.control import REQUEST_KEPT, CancelRequest, proof
 from streamfan.subscriber import history
+from streamfan.subscriber.faults import check
 
 if TYPE_CHECKING:
     from streamfan.redis.connection import Command, Connection
@@ -39,8 +41,13 @@ def ask(connection: Connection, names: Names, stop: Stop) -> CancelRequest | Non
     Raises:
         StreamNotFound: There is no such stream.
         CancelRefused: The producer hears no request, or not this one.
+        WireError: One of the stream's keys is something else.
+        ServerRefused: The server does not tell.
     """
-    answers = connection.pipeline(*history.look(names))
+    first, *others = connection.answers(*history.look(names))
+    # A lease that is no string is none that can be read.
+    answers = (readable(first), *others)
+    check(answers, names.stream)
     seen = history.seen(*answers)
     lease = seen.lease
     claimed = max((id.attempt for id, _ in history.entries(answers[2])), default=0)

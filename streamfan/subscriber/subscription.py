@@ -121,6 +121,7 @@ class Subscription(_Subscription[T]):
         Raises:
             CancelRefused: The producer hears no request, or none without its token.
             StreamNotFound: There is no such stream.
+            WireError: One of its keys is something else.
             ServerError: The request could not be left.
         """
         return self._reading.cancel(reason, by).result()

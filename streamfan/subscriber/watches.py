@@ -12,13 +12,12 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from streamfan.errors import Retryable, ServerRefused, SinkError, WireError
+from streamfan.errors import ServerRefused, SinkError, WireError
 from streamfan.events import decode
 from streamfan.redis.batch import readable
-from streamfan.redis.errors import OtherType
 from streamfan.redis.names import Names
 from streamfan.subscriber import history
-from streamfan.subscriber.faults import told
+from streamfan.subscriber.faults import check, refusal, told
 from streamfan.subscriber.reader import Phase
 from streamfan.subscriber.watch import Watch
 
@@ -211,7 +210,7 @@ class Watches:
     def _take(self, watch: Watch, reader: Reader, answer: Any) -> None:
         """What the log says to one reader."""
         if isinstance(answer, SinkError):
-            reader.fail(_refusal(answer, reader.stream))
+            reader.fail(refusal(answer, reader.stream))
             return
         entries = history.entries(answer)
         if reader.phase is Phase.CATCHING_UP:
@@ -246,10 +245,8 @@ class Watches:
         if not watch.peeks:
             # A lease that is no string is none that can be read; what else has another type is of more weight.
             answers = (readable(answers[0]), *answers[1:])
-        refused = next((answer for answer in answers if isinstance(answer, SinkError)), None)
         try:
-            if refused is not None:
-                raise _refusal(refused, watch.names.stream)
+            check(answers, watch.names.stream)
             if watch.peeks:
                 found = history.entries(answers[0])
                 watch.peek(found[0][0] if found else None, monotonic())
@@ -288,16 +285,6 @@ class Watches:
                 held += count
             if batch:
                 yield connection, batch
-
-
-def _refusal(answer: SinkError, stream: str) -> ServerRefused | WireError:
-    """What a reader is told; an answer that says that the connection is of no more use is raised."""
-    if isinstance(answer, Retryable):
-        raise answer
-    if isinstance(answer, OtherType):
-        # The server has nothing against whoever asks.
-        return WireError(f"stream {stream!r}: one of its keys is something else: {answer}")
-    return ServerRefused(str(answer))
 
 
 def _look(watch: Watch) -> tuple[Command, ...]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -690,6 +691,26 @@ def test_cancel_that_nobody_would_hear_is_refused(shell: Shell, produce: Produce
 
     assert (done.code, done.stdout) == (1, b"")
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("lease", "stream 's': nobody hears it, its producer does not show that it lives"),
+        ("attempt", "stream 's': one of its keys is something else: Redis at .*: WRONGTYPE .*"),
+    ],
+)
+def test_cancel_where_a_key_is_something_else_says_what_that_means(
+    part: str, said: str, shell: Shell, server: RedisServer, produce: Produce
+) -> None:
+    produce().show_life(20, control="open")
+    server.client.delete(f"streamfan:{{s}}:{part}")
+    server.client.lpush(f"streamfan:{{s}}:{part}", "something else")
+
+    done = tail(shell, "s", "--cancel")
+
+    assert done.code == 1
+    assert re.fullmatch(f"Error: {said}\n", done.stderr)
 
 
 def test_cancel_of_a_stream_that_has_ended_says_how(shell: Shell, ended: Producer) -> None:

@@ -38,7 +38,7 @@ class Server:
             self._answers[3] = [[str(id).encode(), [b"event", data]]]
         self.commands: list[tuple[Any, ...]] = []
 
-    def pipeline(self, *commands: tuple[Any, ...]) -> list[Any]:
+    def answers(self, *commands: tuple[Any, ...]) -> list[Any]:
         assert len(commands) == len(self._answers)
         return self._answers
 
