@@ -292,7 +292,9 @@ def decode(data: bytes | str) -> Event:
         _check_version(data)
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"])) or "event"
-        raise WireError(f"not an event: {where}: {first['msg']}: {_excerpt(data)}") from None
+        # It may repeat what it has found, which may be anything.
+        said = " ".join(first["msg"].split())
+        raise WireError(f"not an event: {where}: {said}: {_excerpt(data)}") from None
     _refuse_other_than(VERSION, event.v)
     if not isinstance(event, Gap):
         # pydantic's own time zone crashes the interpreter where one of its times is left at exit.

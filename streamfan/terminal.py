@@ -14,12 +14,18 @@ _CONTROLS_8_BIT = {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}
 # Embeddings, overrides and isolates reorder what is read. The marks U+200D to U+200F stay: emoji and Hebrew need them.
 _REORDERING = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _ESCAPED = {code: f"\\u{code:04x}" for code in (0x7F, *_CONTROLS_8_BIT, *_REORDERING)}
+_BLANKS = {ord(blank): chr(0x2400 + ord(blank)) for blank in "\n\t"}
 _VISIBLE = _CONTROLS | _CONTROLS_8_BIT | _REORDERING
 
 
 def visible(text: str) -> str:
     r"""`text` with every control character but newline and tab in a visible form: `␛`, `\x9b`, `\u202e`."""
     return text.translate(_VISIBLE)
+
+
+def visible_line(text: str) -> str:
+    """The same on one line, where a newline would forge another: `␊`, and `␉`."""
+    return visible(text).translate(_BLANKS)
 
 
 def visible_json(text: str) -> str:

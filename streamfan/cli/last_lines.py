@@ -6,6 +6,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from streamfan.cli import console
+from streamfan.terminal import visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,8 @@ def say_failed_streams(report: Report) -> None:
 def say_cancelled_streams(report: Report) -> None:
     """Say which streams were stopped, why and by whom."""
     stopped = [stream for stream in report.streams if stream.cancelled is not None]
-    lines = [f"stream {stream.id!r} was cancelled: {stream.cancelled}" for stream in stopped]
+    # By anybody who may ask, and they may call themselves anything.
+    lines = [f"stream {stream.id!r} was cancelled: {visible_line(stream.cancelled or '')}" for stream in stopped]
     _say("streamfan", lines, report.metrics.ended_by("cancelled"), "cancelled")
 
 

@@ -10,7 +10,7 @@ from streamfan.cli import console
 from streamfan.cli.output import Output
 from streamfan.events import now
 from streamfan.subscriber.recent import recent
-from streamfan.terminal import visible
+from streamfan.terminal import visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,7 +47,7 @@ def _row(stream: RecentStream) -> tuple[str, ...]:
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
     # A model's name may hold anything, and a newline would forge a row.
-    shown = [[visible(cell).replace("\n", "␊").replace("\t", "␉") for cell in row] for row in rows]
+    shown = [[visible_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

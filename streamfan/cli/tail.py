@@ -21,6 +21,7 @@ from streamfan.errors import (
     ServerError,
     ServerUnreachable,
     StreamError,
+    StreamFailed,
     StreamfanError,
     StreamNotFound,
     UsageError,
@@ -29,6 +30,7 @@ from streamfan.errors import (
 from streamfan.events import End, encode
 from streamfan.redis.address import LOCAL, Address, find
 from streamfan.subscriber import subscribe
+from streamfan.terminal import visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -224,7 +226,9 @@ def _complain(error: StreamfanError, address: Address) -> int:
         hint = "\nTry: streamfan tail --list, for the ids of streams"
     elif isinstance(error, ServerUnreachable) and "refused" in str(error) and urlsplit(address.url).hostname in _HERE:
         hint = "\nTry: streamfan redis, for one to develop with"
-    console.complain(StreamfanError(f"{error}{hint}") if hint else error)
+    # What a producer says of its error must not look like a line of ours.
+    said = visible_line(str(error)) if isinstance(error, StreamFailed) else str(error)
+    console.complain(StreamfanError(f"{said}{hint}"))
     return _NOT_REACHED if isinstance(error, ServerError) else _FAILED
 
 
@@ -278,7 +282,7 @@ def _explained(stream: str) -> Iterator[None]:
 
 
 def _by_whom(end: End) -> str:
-    return f": {end.cancel.reason!r}, by {end.cancel.by}" if end.cancel is not None else ""
+    return f": {end.cancel.reason!r}, by {visible_line(end.cancel.by)}" if end.cancel is not None else ""
 
 
 def _end(subscription: Subscription[Any], event: Event) -> End:

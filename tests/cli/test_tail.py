@@ -234,6 +234,38 @@ def test_a_stream_that_was_cancelled_is_no_error_and_by_whom_is_said(shell: Shel
     assert done.stderr == "streamfan: stream 's' was cancelled: 'enough', by ann\n"
 
 
+FORGED = "x\nError: forged\x1b[2J"
+
+
+@pytest.mark.parametrize("arguments", [["s"], ["s", "--cancel"]], ids=" ".join)
+@pytest.mark.parametrize("forged", [Cancellation(FORGED, "ann"), Cancellation("enough", FORGED)])
+def test_who_has_stopped_a_stream_writes_no_line_of_their_own(
+    forged: Cancellation, arguments: list[str], shell: Shell, produce: Produce
+) -> None:
+    produce().end(finish_reason="cancelled", cancel=forged)
+
+    done = tail(shell, *arguments)
+
+    assert (done.stderr.count("\n"), done.stderr.count("\x1b")) == (1, 0)
+
+
+@pytest.mark.parametrize("fault", [Fault("ValueError", FORGED), Fault(FORGED, "no")])
+def test_nor_does_what_a_producer_says_of_its_error(fault: Fault, shell: Shell, produce: Produce) -> None:
+    produce().end(finish_reason="error", error=fault)
+
+    done = tail(shell, "s")
+
+    assert (done.stderr.count("\n"), done.stderr.count("\x1b")) == (1, 0)
+
+
+def test_nor_does_what_is_no_event(shell: Shell, server: RedisServer) -> None:
+    server.client.xadd("streamfan:{s}:log", {"event": json.dumps({"v": 1, "type": FORGED})})
+
+    done = tail(shell, "s")
+
+    assert (done.stderr.count("\n"), done.stderr.count("\x1b")) == (1, 0)
+
+
 def test_a_stream_that_is_not_there_is_an_error_at_once(shell: Shell, server: RedisServer) -> None:
     done = tail(shell, "missing")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamfan.terminal import visible, visible_json
+from streamfan.terminal import visible, visible_json, visible_line
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,11 @@ def test_text_stays_as_it_is(text: str) -> None:
 @given(st.text())
 def test_no_control_character_but_newline_and_tab_is_left(text: str) -> None:
     assert not [char for char in visible(text) if unicodedata.category(char) == "Cc" and char not in "\n\t"]
+
+
+@given(st.text())
+def test_a_line_stays_one(text: str) -> None:
+    assert not [char for char in visible_line(text) if unicodedata.category(char) == "Cc"]
 
 
 @given(st.text(), st.text())
