@@ -509,14 +509,14 @@ def test_who_has_stopped_a_stream_is_told(shell: Shell) -> None:
         def run(self, fan, request):
             with fan.open("s") as stream:
                 stream.write("text")
-                stream.cancel("seen enough", by="alice")
+                stream.cancel("seen enough", by="alice\\nError: forged")
         """,
     )
 
     done = shell.run("run", "--source", "stopped")
 
     assert (done.code, done.stdout) == (0, b"text")
-    assert "stream 's' was cancelled: 'seen enough', by alice" in done.stderr
+    assert "stream 's' was cancelled: 'seen enough', by alice␊Error: forged\n" in done.stderr
 
 
 def test_each_line_of_a_file_of_prompts_is_a_stream(shell: Shell) -> None:
