@@ -19,7 +19,7 @@ StreamfanError
 │   ├── StreamFailed          the stream ended with an error
 │   ├── StreamNotFound        there is no such stream to read
 │   ├── ProducerLost          the stream has no end, and nobody is left to write one
-│   ├── HistoryTrimmed        text that a reader should get next is not there any more
+│   ├── HistoryTrimmed        text that a reader should get next is not there, or not any more
 │   ├── Restarted             a later attempt has taken the place of the one that was read
 │   ├── TextAltered           the text that was read is not the producer's
 │   └── CancelRefused         the producer hears no request to stop, or not this one
@@ -173,7 +173,7 @@ class ProducerLost(StreamError):
 
 
 class HistoryTrimmed(StreamError):
-    """Text that a reader should get next is not there any more; reading can be taken up again, after the hole.
+    """Text that a reader should get next is not there: trimmed, or never delivered; after the hole reading can go on.
 
     Args:
         stream: The stream's id.

@@ -80,7 +80,7 @@ def subscribe(
         StreamFailed: The stream ended with the producer's error.
         StreamNotFound: There is no such stream, or it has vanished.
         ProducerLost: Nobody is left to write the rest.
-        HistoryTrimmed: The log has lost what was to come next.
+        HistoryTrimmed: The log lacks what was to come next: it was trimmed, or has never come there.
         Restarted: Another attempt has begun.
         TextAltered: What was read is not what the producer wrote.
         WireError: What is there are no events, or events of a later version.
