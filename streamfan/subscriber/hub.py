@@ -24,9 +24,9 @@ from streamfan.redis.errors import sorted_error
 from streamfan.redis.names import Names
 from streamfan.redis.servers import Servers
 from streamfan.retry import Backoff
-from streamfan.subscriber.ears import Ears
+from streamfan.subscriber.channels import Channels
+from streamfan.subscriber.discovery import Discovery
 from streamfan.subscriber.faults import told
-from streamfan.subscriber.roll import Roll
 from streamfan.subscriber.stopping import Stop, ask, ask_again
 from streamfan.subscriber.watches import PATIENCE, Watches
 
@@ -69,9 +69,9 @@ class Hub:
         self._prefix = prefix
         self._leave = leave
         self._servers = Servers(address, timeout=_TIMEOUT)
-        self._ears = Ears()
-        self._watches = Watches(address, self._servers, self._ears, prefix)
-        self._roll = Roll(self._servers, self._ears, prefix)
+        self._channels = Channels()
+        self._watches = Watches(address, self._servers, self._channels, prefix)
+        self._discovery = Discovery(self._servers, self._channels, prefix)
         self._orders: deque[Callable[[], object]] = deque()
         self._stops: deque[tuple[str, Stop, Future[bool]]] = deque()
         # Those that were left, of streams that are read: a server that comes back without one is given it again.
@@ -110,11 +110,11 @@ class Hub:
 
     def attend(self, arrivals: Arrivals, patience: float) -> None:
         """Tell `arrivals` of every stream that begins from now on; wait for `patience` seconds for a server."""
-        self._order(lambda: self._roll.add(arrivals, patience))
+        self._order(lambda: self._discovery.add(arrivals, patience))
 
     def dismiss(self, arrivals: Arrivals) -> None:
         """Tell `arrivals` no more."""
-        self._order(lambda: self._roll.remove(arrivals))
+        self._order(lambda: self._discovery.remove(arrivals))
 
     def stop(self, stream: str, stop: Stop) -> Future[bool]:
         """Ask the producer of `stream` to stop; the future says whether the request was left, or it has ended."""
@@ -158,7 +158,7 @@ class Hub:
 
     @property
     def _idle(self) -> bool:
-        return not (self._watches or self._roll or self._stops or self._orders)
+        return not (self._watches or self._discovery or self._stops or self._orders)
 
     def _may_end(self) -> bool:
         self._idle_since = min(self._idle_since, monotonic()) if self._idle else inf
@@ -176,12 +176,12 @@ class Hub:
         self._watches.listen()
         self._watches.read()
         self._watches.scan(contact)
-        self._roll.call()
+        self._discovery.poll()
         # A turn that went well: the server is there.
         if not self._watches.strained:
             self._backoff.reset()
         self._bearable = monotonic() + PATIENCE
-        self._sleep(self._pause(), self._ears.descriptors)
+        self._sleep(self._pause(), self._channels.descriptors)
         self._hear()
 
     def _reach(self) -> float:
@@ -198,9 +198,9 @@ class Hub:
 
     def _pause(self) -> float:
         # What was left unread may be where no poll sees it any more.
-        if self._ears.buffered:
+        if self._channels.buffered:
             return 0.0
-        return min(self._watches.next_at, self._roll.next_at) - monotonic()
+        return min(self._watches.next_at, self._discovery.next_at) - monotonic()
 
     def _sleep(self, seconds: float, descriptors: Sequence[int] = ()) -> None:
         """Until something comes, an order or by one of `descriptors`, or the time is over."""
@@ -212,20 +212,20 @@ class Hub:
             self._alarm.recv(4096)
 
     def _hear(self) -> None:
-        for heard in self._ears.messages():
+        for heard in self._channels.messages():
             if heard.kind == "message":
                 self._watches.hear(heard.channel, heard.data)
-                self._roll.hear(heard.channel, heard.data)
+                self._discovery.hear(heard.channel, heard.data)
             elif heard.kind == "subscribed":
                 self._watches.acknowledged(heard.channel)
-                self._roll.acknowledged(heard.channel)
+                self._discovery.acknowledged(heard.channel)
             elif heard.error is not None:
                 refusal = told(heard.error)
                 self._watches.refused(heard.channel, refusal)
-                self._roll.refused(heard.channel, refusal)
+                self._discovery.refused(heard.channel, refusal)
             elif heard.kind == "moved":
                 raise Retryable(f"Redis at {self._address}: channel {heard.channel!r} is at another server now")
-        self._ears.check()
+        self._channels.check()
 
     def _ask(self) -> None:
         """Leave the requests to stop; where the server is lost by one, the others are not tried."""
@@ -272,7 +272,7 @@ class Hub:
         there = self._contact is not None
         self._hang_up()
         self._watches.deafen()
-        self._roll.deafen()
+        self._discovery.deafen()
         log.debug("Redis at %s is lost: %s", self._address, error)
         now = monotonic()
         self._next_try = self._backoff.next_try(error, now, inf) or 0.0
@@ -286,12 +286,12 @@ class Hub:
             # Those who have had nothing yet do not bear what others do.
             new = now < self._bearable
             self._watches.fail(told(error), until=now, new=new)
-            self._roll.fail(told(error), until=now, new=new)
+            self._discovery.fail(told(error), until=now, new=new)
 
     def _give_up(self, error: StreamfanError) -> None:
         self._refuse(error)
         self._watches.fail(error)
-        self._roll.fail(error)
+        self._discovery.fail(error)
         self._backoff.reset()
 
     def _refuse(self, error: StreamfanError) -> None:
@@ -302,7 +302,7 @@ class Hub:
 
     def _hang_up(self) -> None:
         self._contact = None
-        self._ears.close()
+        self._channels.close()
         self._servers.close()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast
 
 from streamfan.dispatcher import Bell
 from streamfan.errors import UsageError
-from streamfan.subscriber.newcomers import Newcomers
+from streamfan.subscriber.new_streams import NewStreams
 from streamfan.subscriber.reading import Reading
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ class _Subscription(Generic[T]):
         self, wanted: Wanted, stream: str | None, offset: int, attempt: int, news: Callable[[], object]
     ) -> None:
         self._news = news
-        self._reading: Reading | Newcomers = (
-            Newcomers(wanted, news) if stream is None else Reading(wanted, stream, offset, attempt, news)
+        self._reading: Reading | NewStreams = (
+            NewStreams(wanted, news) if stream is None else Reading(wanted, stream, offset, attempt, news)
         )
-        if isinstance(self._reading, Newcomers):
+        if isinstance(self._reading, NewStreams):
             # What begins before somebody iterates has begun since then too.
             self._reading.begin()
 
@@ -83,7 +83,7 @@ class Subscription(_Subscription[T]):
         self._bell = Bell()
         self._taking = threading.Lock()
         super().__init__(wanted, stream, offset, attempt, self._bell.ring)
-        if isinstance(self._reading, Newcomers):
+        if isinstance(self._reading, NewStreams):
             self._reading.attended.result()
 
     def __iter__(self) -> Self:
@@ -165,7 +165,7 @@ class AsyncSubscription(_Subscription[T]):
         self.close()
 
     async def __aenter__(self) -> Self:
-        if isinstance(self._reading, Newcomers):
+        if isinstance(self._reading, NewStreams):
             # Shielded: whoever gives up does not decide for the thread that settles it.
             await asyncio.shield(asyncio.wrap_future(self._reading.attended))
         return self

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streamfan.redis.address import Address
     from streamfan.redis.connection import Command, Connection
     from streamfan.redis.servers import Servers
-    from streamfan.subscriber.ears import Ears
+    from streamfan.subscriber.channels import Channels
     from streamfan.subscriber.reader import Reader
 
 T = TypeVar("T")
@@ -53,14 +53,14 @@ class Watches:
     Args:
         address: The Redis, for people.
         servers: Where the logs are.
-        ears: Who listens to their channels.
+        channels: Those that are listened to.
         prefix: What their keys begin with.
     """
 
-    def __init__(self, address: Address, servers: Servers, ears: Ears, prefix: str) -> None:
+    def __init__(self, address: Address, servers: Servers, channels: Channels, prefix: str) -> None:
         self._address = address
         self._servers = servers
-        self._ears = ears
+        self._channels = channels
         self._prefix = prefix
         self._by_stream: dict[str, Watch] = {}
         self._by_channel: dict[str, Watch] = {}
@@ -133,7 +133,7 @@ class Watches:
         if not watch.readers:
             del self._by_stream[watch.names.stream], self._by_channel[watch.names.live]
             self._busy.discard(watch)
-            self._ears.ignore(watch.names.live)
+            self._channels.ignore(watch.names.live)
 
     # Channels
 
@@ -142,7 +142,7 @@ class Watches:
         for watch in self._busy:
             if not watch.asked:
                 home = self._servers.home(watch.names.live)
-                self._ears.listen(watch.names.live, home, sharded=self._servers.sharded)
+                self._channels.listen(watch.names.live, home, sharded=self._servers.sharded)
                 watch.asked = True
 
     def acknowledged(self, channel: str) -> None:

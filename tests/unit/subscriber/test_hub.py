@@ -15,7 +15,7 @@ from streamfan.errors import CancelRefused, ServerRefused, ServerUnreachable, St
 from streamfan.redis.errors import Refused, Unreachable
 from streamfan.redis.lease import Lease
 from streamfan.redis.names import Names
-from streamfan.subscriber import ears, hub
+from streamfan.subscriber import channels, hub
 from streamfan.subscriber.arrivals import Arrival, Arrivals
 from streamfan.subscriber.hub import Hub
 from streamfan.subscriber.mailbox import Mailbox
@@ -40,7 +40,7 @@ def redis(monkeypatch: pytest.MonkeyPatch) -> ScriptedRedis:
     """The server that hubs read from."""
     made = ScriptedRedis()
     monkeypatch.setattr(hub, "Servers", made.servers)
-    monkeypatch.setattr(ears, "Doorbell", made.doorbell)
+    monkeypatch.setattr(channels, "Doorbell", made.doorbell)
     monkeypatch.setattr(hub, "_IDLE", 0.05)
     monkeypatch.setattr(retry, "_LONGEST_PAUSE", 0.1)
     return made

@@ -21,7 +21,7 @@ from tests.support.wire_events import ATTEMPT, STREAM, entry, start, taken, text
 
 if TYPE_CHECKING:
     from streamfan.redis.servers import Servers
-    from streamfan.subscriber.ears import Ears
+    from streamfan.subscriber.channels import Channels
 
 HERE = Address("redis://here")
 LIVE = Names("streamfan", STREAM).live
@@ -100,7 +100,7 @@ def server() -> ScriptedServer:
 
 @pytest.fixture
 def watches(server: ScriptedServer) -> Watches:
-    return Watches(HERE, cast("Servers", server), cast("Ears", server), "streamfan")
+    return Watches(HERE, cast("Servers", server), cast("Channels", server), "streamfan")
 
 
 def reader(watches: Watches, stream: str = STREAM, *, patience: float = 0.0) -> Reader:

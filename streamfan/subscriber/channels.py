@@ -22,52 +22,52 @@ _TURN = 0.02
 _TIMEOUT = 2.0
 
 
-class _Ear:
+class _Server:
     def __init__(self, doorbell: Doorbell) -> None:
         self.doorbell = doorbell
         self.heard_at = monotonic()
         self.asked = False
 
 
-class Ears:
+class Channels:
     """The channels that are listened to. For one thread; raises a `SinkError` when a connection is lost."""
 
     def __init__(self) -> None:
-        self._ears: dict[tuple[Address, bool], _Ear] = {}
+        self._servers: dict[tuple[Address, bool], _Server] = {}
         self._channels: dict[str, tuple[Address, bool]] = {}
 
     @property
     def descriptors(self) -> list[int]:
         """What `select` can wait for."""
-        return [ear.doorbell.fileno() for ear in self._ears.values()]
+        return [server.doorbell.fileno() for server in self._servers.values()]
 
     @property
     def buffered(self) -> bool:
         """Whether `messages` has something to give, or to raise: also what `select` does not see any more."""
-        return any(ear.doorbell.buffered for ear in self._ears.values())
+        return any(server.doorbell.buffered for server in self._servers.values())
 
     def listen(self, channel: str, address: Address, *, sharded: bool) -> None:
         """Ask the server at `address` for what is published on `channel`."""
         place = (address, sharded)
-        if place not in self._ears:
-            self._ears[place] = _Ear(Doorbell(address, sharded=sharded, timeout=_TIMEOUT))
+        if place not in self._servers:
+            self._servers[place] = _Server(Doorbell(address, sharded=sharded, timeout=_TIMEOUT))
         self._channels[channel] = place
-        self._ears[place].doorbell.subscribe(channel)
+        self._servers[place].doorbell.subscribe(channel)
 
     def ignore(self, channel: str) -> None:
         """Listen to `channel` no more."""
         place = self._channels.pop(channel, None)
         if place is not None:
-            self._ears[place].doorbell.unsubscribe(channel)
+            self._servers[place].doorbell.unsubscribe(channel)
 
     def messages(self) -> Iterator[Heard]:
         """What has come, without waiting for more; of a server that never stops only some, and the rest later."""
-        for ear in self._ears.values():
+        for server in self._servers.values():
             until = monotonic() + _TURN
-            for message in ear.doorbell.messages():
-                ear.heard_at, ear.asked = monotonic(), False
+            for message in server.doorbell.messages():
+                server.heard_at, server.asked = monotonic(), False
                 yield message
-                if ear.heard_at >= until:
+                if server.heard_at >= until:
                     break
 
     def check(self) -> None:
@@ -77,17 +77,17 @@ class Ears:
             Unreachable: One has not answered.
         """
         now = monotonic()
-        for (address, _), ear in self._ears.items():
-            if now - ear.heard_at < _QUIET:
+        for (address, _), server in self._servers.items():
+            if now - server.heard_at < _QUIET:
                 continue
-            if ear.asked:
-                raise Unreachable(f"Redis at {address}: no answer for {now - ear.heard_at:.1f} s")
-            ear.doorbell.ping()
-            ear.heard_at, ear.asked = now, True
+            if server.asked:
+                raise Unreachable(f"Redis at {address}: no answer for {now - server.heard_at:.1f} s")
+            server.doorbell.ping()
+            server.heard_at, server.asked = now, True
 
     def close(self) -> None:
         """Hang up everywhere; nothing is listened to any more."""
-        for ear in self._ears.values():
-            ear.doorbell.close()
-        self._ears.clear()
+        for server in self._servers.values():
+            server.doorbell.close()
+        self._servers.clear()
         self._channels.clear()

@@ -9,8 +9,8 @@ import pytest
 from streamfan.redis.address import Address
 from streamfan.redis.doorbell import Heard
 from streamfan.redis.errors import Unreachable
-from streamfan.subscriber import ears as module
-from streamfan.subscriber.ears import Ears
+from streamfan.subscriber import channels as module
+from streamfan.subscriber.channels import Channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,44 +70,44 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_each_server_has_one_connection_for_all_its_channels(doorbells: list[ScriptedDoorbell]) -> None:
-    ears = Ears()
+    channels = Channels()
 
     for channel, address in (("a", HERE), ("b", HERE), ("c", THERE)):
-        ears.listen(channel, address, sharded=False)
+        channels.listen(channel, address, sharded=False)
 
     assert [(doorbell.address, doorbell.asked) for doorbell in doorbells] == [(HERE, ["+a", "+b"]), (THERE, ["+c"])]
 
 
 def test_what_comes_is_given_with_its_channel(doorbells: list[ScriptedDoorbell]) -> None:
-    ears = Ears()
-    ears.listen("a", HERE, sharded=False)
+    channels = Channels()
+    channels.listen("a", HERE, sharded=False)
     doorbells[0].coming = [Heard("subscribed", "a", b""), Heard("message", "a", b"data")]
 
-    assert list(ears.messages()) == [Heard("subscribed", "a", b""), Heard("message", "a", b"data")]
+    assert list(channels.messages()) == [Heard("subscribed", "a", b""), Heard("message", "a", b"data")]
 
 
 def test_a_server_that_never_stops_does_not_keep_the_others_from_being_heard(
     doorbells: list[ScriptedDoorbell], clock: list[float]
 ) -> None:
-    ears = Ears()
-    ears.listen("a", HERE, sharded=False)
-    ears.listen("b", THERE, sharded=False)
+    channels = Channels()
+    channels.listen("a", HERE, sharded=False)
+    channels.listen("b", THERE, sharded=False)
     doorbells[0].coming = [Heard("message", "a", b"data")] * 1000
     doorbells[1].coming = [Heard("message", "b", b"data")]
 
     heard = []
-    for message in ears.messages():
+    for message in channels.messages():
         clock[0] += 0.001
         heard.append(message.channel)
 
     assert 1 <= heard.count("a") < 100
     assert heard[-1] == "b"
-    assert ears.buffered
-    assert len(heard) + len(list(ears.messages())) + len(doorbells[0].coming) == 1001
+    assert channels.buffered
+    assert len(heard) + len(list(channels.messages())) + len(doorbells[0].coming) == 1001
 
 
 def test_what_was_never_listened_to_can_be_ignored(doorbells: list[ScriptedDoorbell]) -> None:
-    Ears().ignore("a")
+    Channels().ignore("a")
 
     assert doorbells == []
 
@@ -115,48 +115,48 @@ def test_what_was_never_listened_to_can_be_ignored(doorbells: list[ScriptedDoorb
 def test_a_quiet_server_is_asked_and_lost_when_it_does_not_answer(
     doorbells: list[ScriptedDoorbell], clock: list[float]
 ) -> None:
-    ears = Ears()
-    ears.listen("a", HERE, sharded=False)
+    channels = Channels()
+    channels.listen("a", HERE, sharded=False)
 
     clock[0] = 101.9
-    ears.check()
+    channels.check()
     before = list(doorbells[0].asked)
     clock[0] = 102.0
-    ears.check()
+    channels.check()
     clock[0] = 103.9
-    ears.check()
+    channels.check()
     clock[0] = 104.0
 
     assert before == ["+a"]
     assert doorbells[0].asked == ["+a", "ping"]
     with pytest.raises(Unreachable, match=r"Redis at redis://here: no answer for 2\.0 s"):
-        ears.check()
+        channels.check()
 
 
 @pytest.mark.parametrize("answer", [Heard("pong", "", b""), Heard("message", "a", b"data")], ids=["pong", "message"])
 def test_whatever_comes_shows_that_the_server_is_there(
     answer: Heard, doorbells: list[ScriptedDoorbell], clock: list[float]
 ) -> None:
-    ears = Ears()
-    ears.listen("a", HERE, sharded=False)
+    channels = Channels()
+    channels.listen("a", HERE, sharded=False)
 
     for _ in range(5):
         clock[0] += 2.0
-        ears.check()
+        channels.check()
         doorbells[0].coming = [answer]
-        list(ears.messages())
+        list(channels.messages())
 
     assert doorbells[0].asked == ["+a", *["ping"] * 5]
 
 
 def test_hung_up_nothing_is_listened_to(doorbells: list[ScriptedDoorbell]) -> None:
-    ears = Ears()
-    ears.listen("a", HERE, sharded=False)
+    channels = Channels()
+    channels.listen("a", HERE, sharded=False)
 
-    ears.close()
-    ears.ignore("a")
-    ears.listen("a", HERE, sharded=False)
+    channels.close()
+    channels.ignore("a")
+    channels.listen("a", HERE, sharded=False)
     doorbells[1].coming = [Heard("subscribed", "a", b"")]
 
     assert [doorbell.asked for doorbell in doorbells] == [["+a", "close"], ["+a"]]
-    assert list(ears.messages()) == [Heard("subscribed", "a", b"")]
+    assert list(channels.messages()) == [Heard("subscribed", "a", b"")]

@@ -27,7 +27,7 @@ _BEGINS = 1.0
 _MOST_WAITING = 10_000
 
 
-class Newcomers:
+class NewStreams:
     """The reading of every stream that begins from now on, each to its end before the next; for one consumer.
 
     A later attempt at a stream is one that begins. Those that wait are in Redis meanwhile; nothing of them is missed

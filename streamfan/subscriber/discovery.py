@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from streamfan.redis.connection import Connection
     from streamfan.redis.servers import Servers
     from streamfan.subscriber.arrivals import Arrivals
-    from streamfan.subscriber.ears import Ears
+    from streamfan.subscriber.channels import Channels
 
 # A channel may miss one; how often the index is read for that, and how often where it says that many begin.
 _INDEX_LOOK = 2.0
@@ -32,12 +32,12 @@ _LISTED = 1000
 _BATCH = 256
 
 
-class Roll:
+class Discovery:
     """Who waits for streams that begin; for one thread. Its methods raise a `SinkError` when a connection is lost."""
 
-    def __init__(self, servers: Servers, ears: Ears, prefix: str) -> None:
+    def __init__(self, servers: Servers, channels: Channels, prefix: str) -> None:
         self._servers = servers
-        self._ears = ears
+        self._channels = channels
         self._prefix = prefix
         self._name = index(prefix)
         # Until when each would wait for a server, on the monotonic clock.
@@ -66,7 +66,7 @@ class Roll:
         """One waits no more."""
         self._waiting.pop(arrivals, None)
         if not self._waiting and self._asked:
-            self._ears.ignore(self._name)
+            self._channels.ignore(self._name)
             self.deafen()
 
     def fail(self, error: BaseException, *, until: float = inf, new: bool = False) -> None:
@@ -100,12 +100,12 @@ class Roll:
         if channel == self._name and Arrival.parse(data) is not None:
             self._look_at = min(self._look_at, self._looked_at + _SOON)
 
-    def call(self) -> None:
+    def poll(self) -> None:
         """Read the index, if it is time to."""
         if not self._waiting:
             return
         if not self._asked:
-            self._ears.listen(self._name, self._servers.home(self._name), sharded=False)
+            self._channels.listen(self._name, self._servers.home(self._name), sharded=False)
             self._asked = True
         now = monotonic()
         if self._heard and now >= self._look_at:
