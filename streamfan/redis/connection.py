@@ -30,7 +30,7 @@ TIMEOUT = 5.0
 _SHARDED_SINCE = 7
 
 
-class Line:
+class RawConnection:
     """A connection to the server at `address`, made by the constructor and used until it breaks.
 
     For one thread. Every method raises a `SinkError`, also for what redis-py raises.
@@ -94,7 +94,7 @@ class Line:
         return error
 
 
-class Connection(Line):
+class Connection(RawConnection):
     """A connection for commands and their answers.
 
     Args:

@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from streamfan.errors import SinkError
-from streamfan.redis.connection import TIMEOUT, Line
+from streamfan.redis.connection import TIMEOUT, RawConnection
 from streamfan.redis.errors import Refused, Unreachable, sorted_error
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _Request:
         self.channel = channel
 
 
-class Doorbell(Line):
+class Doorbell(RawConnection):
     """A connection that hears channels, made by the constructor.
 
     For one thread; never waits but for the rest of a message that has begun to come. Every method raises a `SinkError`:

@@ -13,7 +13,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._now = 1000.0
-        for module in ("presence", "producer", "pulse", "requests"):
+        for module in ("heartbeats", "presence", "producer", "requests"):
             monkeypatch.setattr(f"streamfan.sinks.redis.{module}.monotonic", lambda: self._now)
 
     def advance(self, seconds: float) -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # On this machine a server answers at once, or it has much to do, and is asked again.
 _LOCAL_TIMEOUT = 1.0
 # A producer must outlive a server that says nothing for half of the default lease: what comes together then are a
-# quarter of the lease since it was renewed (see `Pulse`), the silence, a try that is in vain, and the rest after it.
+# quarter of the lease since it was renewed (see `Heartbeats`), the silence, a try that is in vain, and the rest after
+# it.
 _TIMEOUT = 2.0
 
 

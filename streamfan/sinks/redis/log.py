@@ -15,7 +15,7 @@ from streamfan.redis.batch import accept, readable
 from streamfan.redis.connection import milliseconds
 from streamfan.redis.entries import id_of
 from streamfan.redis.names import EntryId
-from streamfan.sinks.redis.evidence import Evidence, belongs, entries_of
+from streamfan.sinks.redis.lookup import Lookup, belongs, entries_of
 from streamfan.sinks.redis.owner import was_later
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ class Log:
             add(self._entry(id, data), partial(self._put, event, data))
         else:
             # It should be there: an end whose reply was lost, or what another sink of this program has brought.
-            evidence = Evidence(self._names.log, event)
-            batch.add(evidence.questions, partial(self._confirm, evidence, data))
+            lookup = Lookup(self._names.log, event)
+            batch.add(lookup.questions, partial(self._confirm, lookup, data))
 
     def conclude(self, end: End, batch: Batch) -> None:
         """Append the end with `batch`, once, and see that nobody else has begun the log anew meanwhile."""
@@ -136,7 +136,7 @@ class Log:
         if was_later((first, *others)):
             self._stored(*(first or (None, None)) if self._scripted else (first, others[0] if others else None))
         else:
-            self._settle(Evidence(self._names.log, event))
+            self._settle(Lookup(self._names.log, event))
         if self._rings:
             self._connection.command(*self._ringing(data))
 
@@ -169,27 +169,27 @@ class Log:
         self._trimmed = superfluous
         return [("XTRIM", self._names.log, "MINID", "~", str(EntryId(id.attempt, superfluous)))]
 
-    def _settle(self, evidence: Evidence) -> None:
+    def _settle(self, lookup: Lookup) -> None:
         """An entry was refused as not later than the last one: find out whether that is because it is there."""
-        newest, owner, *answers = self._connection.pipeline(self._newest, self._claim.question, *evidence.questions)
+        newest, owner, *answers = self._connection.pipeline(self._newest, self._claim.question, *lookup.questions)
         last = EntryId.parse(newest[0][0]) if newest else None
-        if last is None or last < evidence.id:
-            why = f"refuses entry {evidence.id}, but its last is {last or 'none'}: somebody has deleted entries"
+        if last is None or last < lookup.id:
+            why = f"refuses entry {lookup.id}, but its last is {last or 'none'}: somebody has deleted entries"
             raise self._spoilt(why)
         self._claim.check(owner)
-        if last.attempt > evidence.id.attempt:
+        if last.attempt > lookup.id.attempt:
             raise self._claim.lost(last.attempt)
-        if not evidence.holds(answers):
-            raise self._written(evidence.id)
+        if not lookup.holds(answers):
+            raise self._written(lookup.id)
 
-    def _confirm(self, evidence: Evidence, data: bytes, answers: Answers) -> None:
+    def _confirm(self, lookup: Lookup, data: bytes, answers: Answers) -> None:
         """Take the answers to the questions of what should be there already, and publish it where nobody else has."""
         accept(answers)
-        if not evidence.reaches(answers):
+        if not lookup.reaches(answers):
             raise self._vanished()
-        if not evidence.holds(answers):
-            raise self._written(evidence.id)
-        self.ids_ahead += evidence.ids_ahead(answers)
+        if not lookup.holds(answers):
+            raise self._written(lookup.id)
+        self.ids_ahead += lookup.ids_ahead(answers)
         if self._rings:
             self._connection.command(*self._ringing(data))
 

@@ -12,10 +12,10 @@ from streamfan.hookspecs import hookimpl
 from streamfan.options import LaneOptions
 from streamfan.redis.client import check_client
 from streamfan.sink import Delivery, Sink
-from streamfan.sinks.redis.kept import Kept
 from streamfan.sinks.redis.link import Link
+from streamfan.sinks.redis.log_mode import LogMode
 from streamfan.sinks.redis.options import RedisOptions
-from streamfan.sinks.redis.plain import Plain
+from streamfan.sinks.redis.pubsub_mode import PubSubMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Mode(Protocol):
     """What becomes of a sink's streams; see `Sink` for what each method promises."""
 
-    def rehearse(self) -> None:
+    def check(self) -> None:
         """Find out whether server and user will do."""
 
     def open(self, stream: StreamInfo) -> int | None:
@@ -63,10 +63,10 @@ class RedisSink(Sink):
         self._mode: Mode
         if self.options.mode == "pubsub":
             self.delivery = Delivery.AT_MOST_ONCE
-            self._mode = Plain(self._link, self.options)
+            self._mode = PubSubMode(self._link, self.options)
         else:
             self.heartbeat = self.options.heartbeat
-            self._mode = Kept(self._link, self.options)
+            self._mode = LogMode(self._link, self.options)
 
     @property
     def label(self) -> str | None:
@@ -75,7 +75,7 @@ class RedisSink(Sink):
     def connect(self) -> None:
         check_client("sink 'redis'")
         self._link.find()
-        self._mode.rehearse()
+        self._mode.check()
 
     def open(self, stream: StreamInfo) -> int | None:
         return self._mode.open(stream)

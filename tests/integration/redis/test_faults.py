@@ -242,7 +242,7 @@ def test_a_log_that_has_vanished_is_written_again_from_the_start(server: RedisSe
 def test_a_stream_that_was_forgotten_and_comes_back_is_there_once(
     server: RedisServer, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamfan.sinks.redis.kept._REMEMBERED", 2)
+    monkeypatch.setattr("streamfan.sinks.redis.log_mode._REMEMBERED", 2)
     sink, stream = make(), info()
     first, second = chunks(stream, "Once ", "upon")
     sink.open(stream)

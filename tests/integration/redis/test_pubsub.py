@@ -165,7 +165,7 @@ def test_text_that_arrives_after_it_was_given_up_is_not_there_twice(server: Redi
 def test_a_dead_connection_that_has_been_quiet_costs_no_text(
     server: RedisServer, listener: Subscriber, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamfan.sinks.redis.plain._QUIET", 0.0)
+    monkeypatch.setattr("streamfan.sinks.redis.pubsub_mode._QUIET", 0.0)
     with FaultProxy(server.port) as proxy:
         sink, stream = make(proxy.url, **TEXT), info()
         sink.open(stream)
@@ -181,7 +181,7 @@ def test_a_dead_connection_that_has_been_quiet_costs_no_text(
 def test_what_was_not_sent_is_sent_when_somebody_answers(
     server: RedisServer, listener: Subscriber, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streamfan.sinks.redis.plain._QUIET", 0.0)
+    monkeypatch.setattr("streamfan.sinks.redis.pubsub_mode._QUIET", 0.0)
     with FaultProxy(server.port) as proxy:
         sink, stream = make(f"{proxy.url}?socket_timeout=0.3", **TEXT), info()
         sink.open(stream)

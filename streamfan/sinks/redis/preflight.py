@@ -28,7 +28,7 @@ return false
 """
 
 
-class Rehearsal:
+class Preflight:
     """All that a stream will ask of a server, for a stream that there is not.
 
     Attributes:

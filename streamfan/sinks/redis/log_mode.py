@@ -13,11 +13,11 @@ from streamfan.redis.batch import Batch
 from streamfan.redis.entries import held
 from streamfan.redis.errors import Refused
 from streamfan.redis.names import Names
+from streamfan.sinks.redis.heartbeats import Heartbeats
 from streamfan.sinks.redis.index import Index
+from streamfan.sinks.redis.preflight import Preflight
 from streamfan.sinks.redis.presence import Presence
 from streamfan.sinks.redis.producer import Producer
-from streamfan.sinks.redis.pulse import Pulse
-from streamfan.sinks.redis.rehearsal import Rehearsal
 from streamfan.sinks.redis.replicas import Replicas
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _Known:
     producer: Producer | None = None
 
 
-class Kept:
+class LogMode:
     """All streams of one sink, each as a log; exactly once."""
 
     def __init__(self, link: Link, options: RedisOptions) -> None:
@@ -58,27 +58,27 @@ class Kept:
         self._index = Index(options.prefix, link)
         self._replicas = Replicas(options.wait_replicas, options.wait_timeout)
         self._streams: OrderedDict[tuple[str, int], _Known] = OrderedDict()
-        self._pulse = Pulse(
+        self._heartbeats = Heartbeats(
             link, options.heartbeat, lambda: [known.presence for known in self._streams.values()], self._index
         )
 
-    def rehearse(self) -> None:
+    def check(self) -> None:
         """Find out whether streams can be kept: server and user are asked for all that will be needed of them."""
-        rehearsal = Rehearsal(self._options)
+        preflight = Preflight(self._options)
         try:
-            rehearsal.keeping.send(self._link.reach(rehearsal.key))
+            preflight.keeping.send(self._link.reach(preflight.key))
             # In a cluster it is at another server.
-            rehearsal.listing.send(self._link.reach(self._index.key))
+            preflight.listing.send(self._link.reach(self._index.key))
         except Refused as error:
             raise Permanent(
                 f"{error}\nWhat is needed: Redis 6.2 or later, and a user who may do all that docs/redis.md lists"
             ) from None
         if self._options.mode == "both":
-            rehearsal.check_channels(self._link.reach(rehearsal.key))
+            preflight.check_channels(self._link.reach(preflight.key))
 
     def open(self, stream: StreamInfo) -> int:
         """Take the stream over, and say how much of its text is there."""
-        self._pulse.keep_up()
+        self._heartbeats.keep_up()
         known = self._remember(stream)
         names = Names(self._options.prefix, stream.id)
         connection = self._link.reach(names.log)
@@ -93,7 +93,7 @@ class Kept:
 
     def write(self, chunk: Chunk) -> None:
         """Append a chunk."""
-        self._pulse.keep_up()
+        self._heartbeats.keep_up()
         known = self._remember(chunk.stream)
         producer = known.producer
         if producer is None or not producer.usable:
@@ -106,11 +106,11 @@ class Kept:
 
     def beat(self, stream: StreamInfo) -> None:
         """Renew the lease, over a new connection if need be: the stream is still opened again before a write."""
-        self._pulse.beat(self._remember(stream).presence)
+        self._heartbeats.beat(self._remember(stream).presence)
 
     def close(self, stream: StreamInfo, end: End) -> None:
         """Append the end, and return once as many replicas as are wanted have it."""
-        self._pulse.keep_up()
+        self._heartbeats.keep_up()
         # A stream that was given up is closed without being opened again.
         there = end.offset if self._opened(stream) else self.open(stream)
         if end.complete and there < end.offset:

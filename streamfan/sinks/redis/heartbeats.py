@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _GIVEN_UP = 30.0
 
 
-class Pulse:
+class Heartbeats:
     """The beats of all streams of one sink: a round of them takes two round trips to each server.
 
     No lease is older than five half heartbeats, as long as calls come.

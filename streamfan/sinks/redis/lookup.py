@@ -25,7 +25,7 @@ _LAST = 2**64 - 1
 Entry = tuple[EntryId, "Event"]
 
 
-class Evidence:
+class Lookup:
     """What is to be known of a log to say whether it holds `event`."""
 
     def __init__(self, log: str, event: Start | Text | End) -> None:

@@ -31,7 +31,7 @@ _QUIET = 1.0
 _REMEMBERED = 16_384
 
 
-class Plain:
+class PubSubMode:
     """All streams of one sink, published on their channels and kept nowhere."""
 
     def __init__(self, link: Link, options: RedisOptions) -> None:
@@ -41,7 +41,7 @@ class Plain:
         self._positions: OrderedDict[tuple[str, int], int | None] = OrderedDict()
         self._answered_at = 0.0
 
-    def rehearse(self) -> None:
+    def check(self) -> None:
         """Find out whether somebody answers; more cannot be known without publishing something."""
         self._listening()
 
