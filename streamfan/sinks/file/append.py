@@ -98,13 +98,33 @@ class AppendFile:
         """Look whether the file holds what was appended, after what was there, and nothing else; unless it is shared.
 
         Raises:
-            Permanent: A program that asks for no lock has written to it, or has cut it off.
+            Permanent: A program that asks for no lock has written to it, has cut it off, or has taken its name.
         """
-        if self._handle.regular and not self.shared and self._handle.size != self._size:
+        if not self._handle.regular or self.shared:
+            return
+        self.check_name()
+        if self._handle.size != self._size:
             raise Permanent(
                 f"{self.location} is not what was written to it: another program writes there too\n"
                 "Try: a path of its own, {stream} in the path, or the option format=jsonl in both"
             )
+
+    def check_name(self) -> None:
+        """Look whether the file still has its name.
+
+        Raises:
+            Permanent: It has none any more, so nobody finds the text, or another one.
+        """
+        if not self.named:
+            raise Permanent(
+                f"{self.location} is not the file that was written: another program has removed or replaced it\n"
+                "Try: a path of its own"
+            )
+
+    @property
+    def named(self) -> bool:
+        """Whether the file still has its name."""
+        return self.location.names(self._handle.file)
 
     def close(self) -> None:
         """Close the file.

@@ -41,10 +41,12 @@ class AtomicFile(AppendFile):
 
         Raises:
             Retryable: There is no room for the name now.
-            Permanent: That is not possible, or nobody knows whether the disk has it.
+            Permanent: That is not possible, what has the name is another file, or nobody knows whether the disk has it.
         """
         self.sync()
         if not self._published:
+            # Whoever may write there can put another file in its place, and that one would be published.
+            self.check_name()
             try:
                 self._keep_permissions()
                 self.location.rename(self._final.path.name)
@@ -59,7 +61,7 @@ class AtomicFile(AppendFile):
 
     def close(self) -> None:
         """See `AppendFile.close`; says where a file is that was not published."""
-        if not self._published:
+        if not self._published and self.named:
             log.warning(
                 "%s was not written, for the text is not whole: what there is stays in %s", self._final, self.location
             )

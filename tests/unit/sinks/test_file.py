@@ -381,6 +381,22 @@ def test_text_that_another_program_has_written_to_is_not_called_complete(mode: s
         sink.close(first.stream, ending(first.stream, "one two"))
 
 
+@pytest.mark.parametrize("options", [FileOptions(), FileOptions(mode="append"), FileOptions(mode="resume")])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_text_whose_file_was_removed_meanwhile_is_not_called_complete(options: FileOptions, replaced: bool) -> None:
+    sink = connected("a.txt", options)
+    (chunk,) = chunks(info(), "text")
+    sink.open(chunk.stream)
+    sink.write(chunk)
+    Path("a.txt").unlink()
+    if replaced:
+        # As long as what was written.
+        Path("a.txt").write_text("them")
+
+    with pytest.raises(Permanent, match=r"'a\.txt' is not the file that was written: another program has removed or"):
+        sink.close(chunk.stream, ending(chunk.stream, "text"))
+
+
 def test_attempt_that_was_followed_by_another_one_writes_no_more() -> None:
     sink = connected("{stream}.txt")
     (old,), (new,) = chunks(info("s"), "old"), chunks(info("s"), "new")

@@ -106,6 +106,41 @@ def test_what_was_left_of_an_earlier_run_is_no_part_of_the_file() -> None:
     assert text_of(written("a.txt", "text", options=ATOMIC)) == "text"
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_what_another_program_has_put_in_its_place_is_not_published(
+    replaced: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path("a.txt").write_text("old")
+    sink = connected("a.txt", ATOMIC)
+    (chunk,) = chunks(info(), "text")
+    sink.open(chunk.stream)
+    sink.write(chunk)
+    Path("a.txt.part").unlink()
+    if replaced:
+        Path("a.txt.part").write_text("them")
+
+    with pytest.raises(Permanent, match=r"'a\.txt\.part' is not the file that was written"):
+        sink.close(chunk.stream, ending(chunk.stream, "text"))
+    assert text_of("a.txt") == "old"
+    assert "stays in" not in caplog.text
+
+
+def test_file_that_is_replaced_while_it_is_put_on_the_disk_is_not_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace_first(descriptor: int) -> None:
+        Path("a.txt.part").unlink()
+        Path("a.txt.part").write_text("them")
+
+    sink = connected("a.txt", ATOMIC)
+    (chunk,) = chunks(info(), "text")
+    sink.open(chunk.stream)
+    sink.write(chunk)
+    monkeypatch.setattr(os, "fsync", replace_first)
+
+    with pytest.raises(Permanent, match=r"'a\.txt\.part' is not the file that was written"):
+        sink.close(chunk.stream, ending(chunk.stream, "text"))
+    assert names() == ["a.txt.part"]
+
+
 def test_disk_has_the_file_before_it_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[str] = []
     really_sync, really_replace = os.fsync, os.replace
