@@ -19,7 +19,7 @@ Examples:
   streamfan run "Once upon a time"
   streamfan run "Once upon a time" --sink file --sink redis
   streamfan run --chat "A story about a fox" -s https://example.org/hook
-  streamfan run "A story" -s a=file:a.txt -s b=file:b.jsonl -o b.format=jsonl
+  streamfan run "A story" -s a=file:a.txt -s b=file:b.jsonl
   streamfan run --prompts prompts.txt --sink "file:{stream}.txt" -o source.top_p=0.9
   echo "Once upon a time" | streamfan run --model ./my-model
   streamfan run "A story" --source openai:http://localhost:8000 --model my-model

@@ -61,7 +61,7 @@ class RecordingOptions(SourceOptions):
 
 
 class RecordingSource(Source):
-    """Publishes the streams of a recording: lines of JSON, as `format=jsonl` of the `file` sink writes them.
+    """Publishes the streams of a recording: lines of JSON, as the `file` sink writes them with `format=jsonl`.
 
     A file may be compressed by gzip. A damaged line is named in the log, and left out. A stream that lacks some of its
     text ends as `error` where that is, and so does one without an end, or whose text is not what its end says.
@@ -169,7 +169,8 @@ class _Player:
             raise SourceError(f"recording {self._name!r} has attempts that could not be published: {self._refused:,}")
         if not (self._open or self._over or self._fan.cancelled):
             raise SourceError(
-                f"recording {self._name!r} has no stream in it\nTry: one that a file sink has written with format=jsonl"
+                f"recording {self._name!r} has no stream in it\n"
+                "Try: one that a file sink has written, as with --sink file:NAME.jsonl"
             )
 
     def _play(self, line: Line) -> None:

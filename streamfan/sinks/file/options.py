@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from streamfan.errors import ConfigError
 from streamfan.options import Seconds, Size
 from streamfan.sink import SinkOptions
 
@@ -37,7 +38,11 @@ def _octal(value: Any) -> Any:
 class FileOptions(SinkOptions):
     """The options of `FileSink`."""
 
-    format: Literal["text", "jsonl"] = Field(default="text", description="The text, or its events, one per line.")
+    format: Literal["text", "jsonl"] | None = Field(
+        default=None,
+        description="The text, or its events, one per line. Unless given, a path that ends in .jsonl is for events, "
+        "and any other for text.",
+    )
     mode: Mode | None = Field(
         default=None,
         description="What becomes of what the file holds: overwrite or append to it; or, atomic, replace it at the "
@@ -71,11 +76,8 @@ class FileOptions(SinkOptions):
 
     @model_validator(mode="after")
     def _belong_together(self) -> FileOptions:
-        if self.format == "text" and "token_ids" in self.model_fields_set:
-            raise ValueError("token_ids needs format jsonl: a text has no token ids")
-        for name in ("rotate_bytes", "rotate_age"):
-            if getattr(self, name) is not None:
-                self._check_rotation(name)
+        if self.format is not None:
+            self._suit_the_format()
         if self.gzip and not self.rotates:
             raise ValueError("gzip needs rotate_bytes or rotate_age: only files that were rotated are compressed")
         if self.way == "atomic" and self.fsync == "never" and "fsync" in self.model_fields_set:
@@ -84,6 +86,28 @@ class FileOptions(SinkOptions):
                 "leave fsync out"
             )
         return self
+
+    def written_to(self, path: str | None) -> FileOptions:
+        """The same with the format that `path` asks for, unless it was given.
+
+        Raises:
+            ConfigError: They do not go together with that.
+        """
+        if self.format is not None:
+            return self
+        decided = self.model_copy(update={"format": "jsonl" if path and path.endswith(".jsonl") else "text"})
+        try:
+            decided._suit_the_format()
+        except ValueError as error:
+            raise ConfigError(f"sink 'file': {error}\nTry: streamfan sinks file") from None
+        return decided
+
+    def _suit_the_format(self) -> None:
+        if self.format == "text" and "token_ids" in self.model_fields_set:
+            raise ValueError("token_ids needs format jsonl: a text has no token ids")
+        for name in ("rotate_bytes", "rotate_age"):
+            if getattr(self, name) is not None:
+                self._check_rotation(name)
 
     def _check_rotation(self, name: str) -> None:
         if self.format == "text":

@@ -55,6 +55,8 @@ class FileSink(Sink):
     directories with a field in their name are created, others must exist. New files are readable by their owner alone.
     Symbolic links are followed in a path without fields, and refused where a field or what comes after it leads.
 
+    A path that ends in `.jsonl` is for events, unless the option `format` says otherwise.
+
     Format text empties a file when its first stream opens, as `tee` does. Where the path does not name the stream, the
     later streams of the same sink follow in the same file, each on a new line, one after the other: the lane option
     `sequential` is on then. With it off, a stream that begins while another one is being written there fails here.
@@ -84,6 +86,7 @@ class FileSink(Sink):
     """
 
     name = "file"
+    example = "file:story.jsonl"
     Options = FileOptions
     delivery = Delivery.EXACTLY_ONCE
     lane_defaults = LaneOptions(linger=0.05)
@@ -93,6 +96,7 @@ class FileSink(Sink):
         self, target: str | None = None, options: FileOptions | None = None, *, clock: Callable[[], datetime] = now
     ) -> None:
         super().__init__(target, options)
+        self.options = self.options.written_to(target)
         self._jsonl = self.options.format == "jsonl"
         # In a text nobody would see that something is missing; and the other ways are about whole streams.
         self.accepts_gaps = self._jsonl and self.options.way in {"append", "overwrite"}

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from streamfan.sinks.file import FileOptions
+from streamfan.errors import ConfigError
+from streamfan.sinks.file import FileOptions, FileSink
 
 
 def test_every_option_is_described() -> None:
@@ -18,15 +19,43 @@ def test_mode_depends_on_the_format_unless_it_is_given(options: dict[str, Any], 
     assert FileOptions.model_validate(options | {"mode": "atomic"}).way == "atomic"
 
 
-ROTATING = {"format": "jsonl", "rotate_bytes": "1MiB"}
+@pytest.mark.parametrize(
+    ("target", "options", "decided"),
+    [
+        (None, {}, "text"),
+        ("a.txt", {}, "text"),
+        ("a.jsonl", {}, "jsonl"),
+        ("{stream}.jsonl", {"token_ids": False, "mode": "append", "rotate_bytes": "1MiB"}, "jsonl"),
+        ("a.jsonl", {"format": "text"}, "text"),
+        ("a.txt", {"format": "jsonl"}, "jsonl"),
+    ],
+)
+def test_path_decides_the_format_unless_it_is_given(target: str | None, options: dict[str, Any], decided: str) -> None:
+    assert FileSink(target, FileOptions.model_validate(options)).options.format == decided
 
 
+@pytest.mark.parametrize(("target", "given"), [("a.txt", None), (None, None), ("a.jsonl", "text")])
 @pytest.mark.parametrize(
     ("options", "why"),
     [
         ({"token_ids": False}, "token_ids needs format jsonl: a text has no token ids"),
         ({"rotate_bytes": "1MiB"}, "rotate_bytes needs format jsonl: a text that is cut in two is in neither file"),
         ({"rotate_age": "1d"}, "rotate_age needs format jsonl"),
+    ],
+)
+def test_what_does_not_go_with_a_text_is_refused(
+    target: str | None, given: str | None, options: dict[str, Any], why: str
+) -> None:
+    with pytest.raises((ConfigError, ValidationError), match=why):
+        FileSink(target, FileOptions.model_validate(options | {"format": given}))
+
+
+ROTATING = {"format": "jsonl", "rotate_bytes": "1MiB"}
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
         (
             ROTATING | {"mode": "overwrite"},
             "rotate_bytes needs mode append: rotating keeps what mode overwrite replaces",
