@@ -21,7 +21,9 @@ from pydantic import (
     SecretStr,
     TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 
@@ -81,6 +83,11 @@ def secret(value: Any) -> Any:
     return value
 
 
+def _as_the_system_has_it(value: Any, usual: ValidatorFunctionWrapHandler) -> Any:
+    # A name may hold bytes that are no UTF-8, and then it is text to Python, and none to pydantic.
+    return value if isinstance(value, str) and value else usual(value)
+
+
 def without_userinfo(target: str) -> str:
     """A target as people may see it: a URL's user name and password are left out."""
     return _USERINFO.sub("//***@", target)
@@ -125,6 +132,9 @@ Seconds = Annotated[
 
 Size = Annotated[int, BeforeValidator(size), Field(ge=0), AfterValidator(_not_too_large), WithJsonSchema(_WRITTEN_SIZE)]
 """A number of bytes, of 1 TiB at most; accepts "64KiB"."""
+
+PathName = Annotated[str, Field(min_length=1), WrapValidator(_as_the_system_has_it)]
+"""Text that names a file, or may have one in it: whatever bytes a system allows in names."""
 
 Secret = Annotated[SecretStr, BeforeValidator(secret), WithJsonSchema(_WRITTEN_SECRET)]
 """Text that is never printed; accepts `{ env = "NAME" }` and `{ file = "PATH" }`."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from streamfan.options import Options
+from streamfan.options import Options, PathName
 
 DEFAULT_SOURCE = "transformers"
 
@@ -18,8 +18,8 @@ class RunOptions(Options):
     """The table `run`, and the flags of `streamfan run`."""
 
     model: Text | None = Field(None, description="A model's name or folder.")
-    prompts: Text | None = Field(None, description="A file of prompts, one a line; each becomes a stream.")
-    source: Text = Field(DEFAULT_SOURCE, description="Where the text comes from, NAME[:TARGET].")
+    prompts: PathName | None = Field(None, description="A file of prompts, one a line; each becomes a stream.")
+    source: PathName = Field(DEFAULT_SOURCE, description="Where the text comes from, NAME[:TARGET].")
     max_new_tokens: int | None = Field(None, ge=1, lt=2**31, description="How many tokens at most.")
     temperature: float | None = Field(None, ge=0, allow_inf_nan=False, description="0 means greedy decoding.")
     seed: int | None = Field(None, ge=0, lt=2**63, description="Makes sampling repeatable.")
@@ -28,11 +28,15 @@ class RunOptions(Options):
         None,
         description="Put the prompt through the model's chat template; unless given, what is usual with the source.",
     )
-    spill_dir: Text | None = Field(None, description="Keep what a sink was not given, as recordings in this folder.")
+    spill_dir: PathName | None = Field(
+        None, description="Keep what a sink was not given, as recordings in this folder."
+    )
     on_sink_failure: Literal["continue", "abort"] = Field(
         "continue", description="Whether the generation goes on when a required sink has failed."
     )
-    metrics_file: Text | None = Field(None, description="Keep this file up to date with metrics, as Prometheus text.")
+    metrics_file: PathName | None = Field(
+        None, description="Keep this file up to date with metrics, as Prometheus text."
+    )
     quiet: bool = Field(False, description="Do not write the text to stdout.")
     progress: bool = Field(False, description="Show on stderr how far it has come.")
     summary: Summary | None = Field(

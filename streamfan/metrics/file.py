@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import stat
 import threading
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, write_to_textfile
+from prometheus_client import CollectorRegistry, generate_latest
 
 from streamfan.errors import UsageError
 from streamfan.metrics.collector import FanCollector
@@ -85,7 +86,7 @@ class MetricsFile:
 
     def _write(self, registry: CollectorRegistry) -> None:
         try:
-            write_to_textfile(str(self._path), registry)
+            self._replace(generate_latest(registry))
         except OSError as error:
             # Once for an outage: the next write may well succeed.
             if not self._failing:
@@ -93,3 +94,13 @@ class MetricsFile:
             self._failing = True
         else:
             self._failing = False
+
+    def _replace(self, data: bytes) -> None:
+        # Not named after the file, whose own name may be as long as one can be.
+        part = self._path.with_name(f".streamfan-{os.getpid()}-{threading.get_ident()}")
+        try:
+            part.write_bytes(data)
+            part.replace(self._path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise

@@ -13,13 +13,14 @@ from contextlib import ExitStack, suppress
 from gzip import GzipFile
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from streamfan.errors import SourceError, StreamEnded, UsageError
 from streamfan.events import End, Gap, Start, Text, now
 from streamfan.hookspecs import hookimpl
+from streamfan.options import PathName
 from streamfan.recording import lines
 from streamfan.source import Source, SourceOptions
 
@@ -55,7 +56,7 @@ class RecordingOptions(SourceOptions):
         description="1 is the rhythm it was recorded in, without the pauses between streams, 2 twice as fast; 0 is all "
         "at once.",
     )
-    then: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+    then: tuple[PathName, ...] = Field(
         (), description="The files that the recording goes on in, in their order, as those that were rotated do."
     )
 

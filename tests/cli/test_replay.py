@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
 
@@ -192,3 +193,21 @@ def test_text_that_was_changed_is_said_and_exits_with_1(shell: Shell) -> None:
 
     assert done.code == 1
     assert "its sha256 differs (line 3)" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are UTF-8 there")
+def test_names_that_are_no_utf8_are_names_as_well(shell: Shell) -> None:
+    odd, text = os.fsdecode(b"\xffodd"), os.fsdecode(b"caf\xe9.txt")
+    shell.stdin("text", "-q", "-s", f"file:{odd}.jsonl")
+
+    done = shell.run(
+        *("replay", f"{odd}.jsonl", "-q", "-s", f"file:{text}", "-s", "full=file:/dev/full"),
+        *("-o", "full.lane.max_elapsed=0.1s", "--spill-dir", f"{odd}.kept", "--metrics-file", f"{odd}.prom"),
+    )
+    again = shell.run("replay", f"{odd}.jsonl", f"{odd}.jsonl")
+
+    assert (done.code, shell.file(text)) == (3, "text")
+    assert "streamfan_sink_sent_bytes_total" in shell.file(f"{odd}.prom")
+    assert len(list((shell.folder / f"{odd}.kept").iterdir())) == 1
+    assert "try: streamfan replay '\\udcffodd.kept/" in done.stderr
+    assert (again.code, again.stdout) == (0, b"text")

@@ -276,7 +276,7 @@ def test_disk_that_does_not_answer_keeps_nobody(tmp_path: Path, monkeypatch: pyt
         asked.set()
         answered.wait()
 
-    monkeypatch.setattr(file_module, "write_to_textfile", write)
+    monkeypatch.setattr(file_module.MetricsFile, "_replace", write)
     monkeypatch.setattr(file_module, "_LAST_WRITE", 0.1)
 
     def follow() -> None:
@@ -313,6 +313,15 @@ def test_path_that_cannot_be_written_is_refused_at_once(
 
     with pytest.raises(UsageError, match=why):
         MetricsFile(path)
+
+
+def test_name_may_be_as_long_as_names_can_be(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / ("m" * 250 + ".prom")
+    with Fan(MemorySink()) as fan, MetricsFile(path).following(fan):
+        pass
+
+    assert families_in(path)
+    assert caplog.text == ""
 
 
 def test_folder_that_may_not_be_written_is_refused_at_once(tmp_path: Path) -> None:
