@@ -45,6 +45,7 @@ class Streams:
 
     def __init__(self) -> None:
         self._known: OrderedDict[Key, _Known] = OrderedDict()
+        self._sent: dict[Key, int] = {}
 
     def begun(self, stream: Key) -> bool:
         """Whether the start event has been taken."""
@@ -63,7 +64,12 @@ class Streams:
         known = self._known.get(stream, _Known())
         message = known.doubtful if known.doubtful and known.doubtful.id == id else Message(id, encode(event))
         self._note(stream, _Known(message))
+        self._sent[stream] = max(self.sent(stream), event.end if isinstance(event, Text) else event.offset)
         return message
+
+    def sent(self, stream: Key) -> int:
+        """How many bytes of the text were sent at most."""
+        return self._sent.get(stream, 0)
 
     def taken(self, stream: Key) -> None:
         """The receiver has taken the message that was in doubt."""
@@ -84,12 +90,14 @@ class Streams:
     def forget(self, stream: Key) -> None:
         """Nothing more will be sent of this stream."""
         self._known.pop(stream, None)
+        self._sent.pop(stream, None)
 
     def _note(self, stream: Key, known: _Known) -> None:
         self._known[stream] = known
         self._known.move_to_end(stream)
         if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+            forgotten, _ = self._known.popitem(last=False)
+            self._sent.pop(forgotten, None)
 
 
 def message_id(event: Event) -> str:

@@ -74,7 +74,7 @@ class WebhookSink(Sink):
             try:
                 self._post(Message(message_id(start), encode(start)))
             except Moved as moved:
-                self._streams.moved(key, moved.held)
+                self._move(start, moved)
             else:
                 self._streams.begin(key)
         return self._streams.held(key)
@@ -104,9 +104,19 @@ class WebhookSink(Sink):
         try:
             self._post(self._streams.message(event))
         except Moved as moved:
-            self._streams.moved(key, moved.held)
+            self._move(event, moved)
             raise
         self._streams.taken(key)
+
+    def _move(self, event: Start | Text | End, moved: Moved) -> None:
+        """Take note of what the receiver says it holds; where that cannot be, say so in words that its author knows."""
+        key = (event.stream, event.attempt)
+        sent = self._streams.sent(key)
+        if moved.held > sent:
+            raise Permanent(f"{moved}, but no more than {sent:,} bytes of this attempt were ever sent") from None
+        if isinstance(event, Text) and _inside_character(event.text.encode(), moved.held - event.offset):
+            raise Permanent(f"{moved}, which is inside a character") from None
+        self._streams.moved(key, moved.held)
 
     def _post(self, message: Message) -> None:
         assert self._endpoint is not None, "a lane connects before it opens"
@@ -156,6 +166,11 @@ class WebhookSink(Sink):
         except ModuleNotFoundError as error:
             raise MissingExtra("sink 'webhook' with a secret", "standardwebhooks", "webhook") from error
         return Signer(self.options.secrets)
+
+
+def _inside_character(data: bytes, position: int) -> bool:
+    """Whether one of the bytes of a character that began before `position` is there."""
+    return 0 < position < len(data) and data[position] & 0xC0 == 0x80
 
 
 @hookimpl
