@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from streamfan.errors import SourceError, StreamEnded, UsageError
+from streamfan.errors import SourceError, StreamEnded, UsageError, WireError
 from streamfan.events import End, Gap, Start, Text, now
 from streamfan.hookspecs import hookimpl
 from streamfan.options import PathName
-from streamfan.recording import lines
+from streamfan.recording import lines, read_lines
 from streamfan.source import Source, SourceOptions
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
     from streamfan.fan import Fan
-    from streamfan.recording import Line
+    from streamfan.recording import Line, Readable
     from streamfan.source import Request
     from streamfan.stream import Stream
 
@@ -111,7 +111,7 @@ class RecordingSource(Source):
         player.check()
 
 
-def _unpacked(file: BufferedReader) -> Iterable[bytes]:
+def _unpacked(file: BufferedReader) -> Readable:
     return GzipFile(fileobj=file) if file.peek(2).startswith(_GZIP) else file
 
 
@@ -134,7 +134,7 @@ class _Player:
         self._cancelled = threading.Event()
         self._began = (monotonic(), now())
 
-    def play(self, name: str, data: Iterable[bytes]) -> None:
+    def play(self, name: str, file: Readable) -> None:
         """Publish what the file called `name` holds.
 
         Raises:
@@ -143,12 +143,14 @@ class _Player:
         self._name = name
         number = 0
         try:
-            for line in lines(data):
+            for line in lines(read_lines(file)):
                 number = line.number
                 if self._fan.cancelled and not self._open:
                     # Nobody wants the rest: everything was asked to stop, and has.
                     return
                 self._play(line)
+        except WireError as error:
+            raise SourceError(f"recording {name!r} cannot be read on: {error}") from None
         except (OSError, EOFError, zlib.error) as error:
             raise SourceError(f"recording {name!r} cannot be read any further than line {number:,}: {error}") from error
 

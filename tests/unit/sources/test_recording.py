@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamfan.errors import SourceError, UsageError
+from streamfan.errors import SourceError, UsageError, WireError
 from streamfan.events import Cancellation, Chunk, End, Fault, Gap, Start, Text, encode
 from streamfan.fan import Fan
+from streamfan.recording import LONGEST_LINE, read_lines
 from streamfan.source import Request
 from streamfan.sources.recording import RecordingOptions, RecordingSource
 from tests.support.deliveries import chunks, ending
@@ -324,6 +325,51 @@ def test_damage_is_named_with_its_file(tmp_path: Path, caplog: pytest.LogCapture
 
     (told,) = (record.getMessage() for record in caplog.records)
     assert told.startswith(f"{second}, line 1 was left out: ")
+
+
+def test_mark_at_the_beginning_of_a_file_is_no_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = Path(write(tmp_path / "r", events_of(info(), "text")))
+    path.write_bytes("\ufeff".encode() + path.read_bytes())
+    sink = MemorySink()
+
+    play(str(path), sink)
+
+    assert (sink.text(), caplog.text) == ("text", "")
+
+
+class Endless:
+    """A file without a line's end; it knows how much was asked for at a time."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def readline(self, size: int, /) -> bytes:
+        self.asked.append(size)
+        return b"x" * size
+
+
+def test_line_without_an_end_is_not_read_into_memory() -> None:
+    file = Endless()
+
+    with pytest.raises(WireError, match="line 1 is longer than 64 MiB"):
+        list(read_lines(file))
+    assert file.asked == [LONGEST_LINE + 1]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_line_that_is_too_long_is_named_with_its_file_and_what_came_before_is_published(
+    tmp_path: Path, packed: bool
+) -> None:
+    path = Path(write(tmp_path / "r", events_of(info(), "text")))
+    # All of it would be twice as much.
+    data = path.read_bytes() + b"0" * (2 * LONGEST_LINE)
+    path.write_bytes(gzip.compress(data, 1) if packed else data)
+    sink = MemorySink()
+
+    with pytest.raises(SourceError, match=r"/r' cannot be read on: line 4 is longer than 64 MiB"):
+        play(str(path), sink)
+
+    assert sink.text() == "text"
 
 
 def test_no_file_is_begun_where_one_cannot_be_read(tmp_path: Path) -> None:
