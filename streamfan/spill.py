@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections import deque
 from itertools import chain, count
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from streamfan.errors import UsageError
+from streamfan.errors import UsageError, WireError
 from streamfan.events import End
-from streamfan.recording import lines, record
+from streamfan.recording import lines, read_lines, record
 
 if TYPE_CHECKING:
     from streamfan.report import DeliveryReport, StreamReport
@@ -19,7 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamfan.spill")
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+# Seconds between two lines about a folder that takes nothing: there may be thousands of streams.
+_AGAIN = 10.0
 
 
 def _lacks_some(delivery: DeliveryReport) -> bool:
@@ -37,6 +42,7 @@ class Spill:
 
     Attributes:
         kept: The recordings, by the id and attempt of their streams.
+        unkept: How many streams could not be kept.
 
     Raises:
         UsageError: The folder cannot be made or written to.
@@ -44,6 +50,8 @@ class Spill:
 
     def __init__(self, folder: str | Path) -> None:
         self.kept: dict[tuple[str, int], Path] = {}
+        self.unkept = 0
+        self._complained = -inf
         self._folder = Path(folder)
         try:
             there = next(path for path in (self._folder, *self._folder.absolute().parents) if path.exists())
@@ -66,16 +74,24 @@ class Spill:
         try:
             path = self._keep(stream)
         except OSError as error:
-            log.error(  # noqa: TRY400 - nobody needs to know where in here
-                "what sink %s lacks of stream %r could not be kept in %r: %s",
-                names,
-                stream.id,
-                str(self._folder),
-                error.strerror,
-            )
+            self.unkept += 1
+            self._complain(names, stream, error)
         else:
             self.kept[stream.id, stream.attempt] = path
             log.info("what sink %s lacks of stream %r is kept in %r", names, stream.id, str(path))
+
+    def _complain(self, names: str, stream: Stream, error: OSError) -> None:
+        if monotonic() - self._complained < _AGAIN:
+            return
+        self._complained = monotonic()
+        log.error(
+            "what sink %s lacks of stream %r could not be kept in %r: %s%s",
+            names,
+            stream.id,
+            str(self._folder),
+            error.strerror,
+            f" ({self.unkept:,} streams so far)" if self.unkept > 1 else "",
+        )
 
     def _keep(self, stream: Stream) -> Path:
         """Have the recording in the folder; returns where."""
@@ -83,7 +99,7 @@ class Spill:
         suffixes = chain([""], (f"-{number}" for number in count(2)))
         paths = (self._folder / f"{stream.id}-{stream.attempt}{suffix}.jsonl" for suffix in suffixes)
         # What is sent again may fail again, but another try may have got further.
-        path = next(path for path in paths if not path.exists() or _holds(path, stream))
+        path = next(path for path in paths if not os.path.lexists(path) or _holds(path, stream))
         if not path.exists():
             self._write(path, stream)
         return path
@@ -91,6 +107,8 @@ class Spill:
     def _write(self, path: Path, stream: Stream) -> None:
         # Half a recording would be taken for a whole one.
         part = path.with_suffix(f".{os.getpid()}.part")
+        # Of a process that had the same number, or a pipe that nobody reads.
+        part.unlink(missing_ok=True)
         try:
             # Private, as other files with generated text are.
             with open(os.open(part, _FLAGS, 0o600), "wb") as file:  # noqa: PTH123 - a descriptor
@@ -103,6 +121,12 @@ class Spill:
 
 def _holds(path: Path, stream: Stream) -> bool:
     """Whether a recording ends as `stream` has ended, with the same text."""
+    # Anything else is not ours, and a pipe would wait for who writes to it.
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return False
     with path.open("rb") as file:
-        last = [line.event for line in lines(deque(file, maxlen=1))]
+        try:
+            last = [line.event for line in lines(deque(read_lines(file), maxlen=1))]
+        except WireError:
+            return False
     return any(isinstance(end, End) and stream.outcome and end.sha256 == stream.outcome.sha256 for end in last)

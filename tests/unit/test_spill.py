@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,11 +17,11 @@ from streamfan.options import LaneOptions
 from streamfan.recording import lines, record
 from streamfan.sources.recording import RecordingSource
 from streamfan.spill import Spill
+from tests.support.limits import largest_file
 from tests.support.sinks import FailingSink, MemorySink, always
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from streamfan.events import Chunk
     from streamfan.report import StreamReport
@@ -147,6 +149,57 @@ def test_observer_that_does_not_return_keeps_no_recording_from_being_kept(
     (told,) = [record.getMessage() for record in caplog.records if record.name == "streamfan.observers"]
     assert "hung" in told
     assert "not done in time with 3 streams" in told
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: Path(path).symlink_to("nowhere")])
+def test_what_is_no_file_is_in_nobodys_way(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "s-7.jsonl")
+    spill = Spill(tmp_path)
+    with Fan(FailingSink(always("write", ValueError("refused")))) as fan:
+        fan.observe(spill)
+        with fan.open("s", attempt=7) as stream:
+            stream.write("text")
+
+    assert spill.kept == {("s", 7): tmp_path / "s-7-2.jsonl"}
+    assert replayed(tmp_path / "s-7-2.jsonl")[0] == "text"
+
+
+def test_pipe_with_the_name_of_an_unfinished_recording_is_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / f"s-7.{os.getpid()}.part")
+    spill = Spill(tmp_path)
+    with Fan(FailingSink(always("write", ValueError("refused")))) as fan:
+        fan.observe(spill)
+        with fan.open("s", attempt=7) as stream:
+            stream.write("text")
+
+    assert replayed(spill.kept["s", 7])[0] == "text"
+    assert [path.name for path in tmp_path.iterdir()] == ["s-7.jsonl"]
+
+
+def test_folder_that_is_full_is_told_of_once_in_a_while(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spill = Spill(tmp_path)
+    with largest_file(10), Fan(FailingSink(always("write", ValueError("refused")))) as fan:
+        fan.observe(spill)
+        for _ in range(20):
+            with fan.open() as stream:
+                stream.write("text")
+
+    assert (spill.kept, spill.unkept) == ({}, 20)
+    assert len([record for record in caplog.records if record.name == "streamfan.spill"]) == 1
+
+
+def test_large_piece_becomes_lines_that_can_be_read(tmp_path: Path) -> None:
+    # Of one, two and four bytes each, so that any place to cut at is inside one.
+    text = "aé😀" * 400_000
+    spill = Spill(tmp_path)
+    with Fan(FailingSink(always("write", ValueError("refused")))) as fan:
+        fan.observe(spill)
+        with fan.open("s") as stream:
+            stream.write(text, [1, 2])
+
+    (path,) = spill.kept.values()
+    assert max(map(len, path.read_bytes().splitlines())) < 2 << 20
+    assert replayed(path)[0] == text
 
 
 def test_recording_that_cannot_be_written_is_told_and_leaves_nothing_half(
