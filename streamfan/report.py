@@ -128,8 +128,8 @@ class SinkReport:
 
     def __str__(self) -> str:
         # What to try comes last.
-        reason, line, advice = (self.error or self.trouble or str(self.state)).partition("\n")
-        what = [reason if reason.startswith(f"sink {self.id!r}") else f"sink {self.id!r}: {reason}"]
+        reason, line, advice = (self.error or self.trouble or self._state).partition("\n")
+        what = [reason] if reason else []
         if self.missing:
             what.append(f"{self.missing:,} bytes not delivered")
         if self.lost:
@@ -138,7 +138,13 @@ class SinkReport:
             what.append(f"{self.skipped:,} bytes skipped")
         if self.waiting_in and self.waiting_in not in reason:
             what.append(f"{self.waiting_in}() has not returned")
-        return "; ".join(what) + line + advice
+        said = "; ".join(what) + line + advice
+        return said if said.startswith(f"sink {self.id!r}") else f"sink {self.id!r}: {said}"
+
+    @property
+    def _state(self) -> str:
+        # Who lacks something and has met no trouble had no time: that is no state to be called ok.
+        return "" if self.failed and self.state in {State.OK, State.CLOSED} else str(self.state)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,5 +42,6 @@ class Draining:
 
 
 def _line(sink: SinkReport) -> str:
+    what = f"{sink.missing:,} bytes behind" if sink.missing else "closing"
     why = f"; {sink.trouble}" if sink.trouble else ""
-    return f"{sink.id} ({sink.missing:,} bytes behind{why})"
+    return f"{sink.id} ({what}{why})"

@@ -48,6 +48,12 @@ def say_kept(kept: Sequence[Path]) -> None:
         console.say(f"streamfan: what was not delivered{of} is kept; try: streamfan replay {path} --sink ...")
 
 
+def say_unkept(streams: int) -> None:
+    """Say of how many streams what was not delivered could not be kept either."""
+    if streams:
+        console.say(f"Error: what was not delivered of {streams:,} stream{'s' if streams > 1 else ''} is not kept")
+
+
 def _say(who: str, lines: Sequence[str], total: int, what: str) -> None:
     """Say the first lines, and how many streams `what` holds for besides; a report remembers not all of them."""
     for line in lines[:_NAMED]:

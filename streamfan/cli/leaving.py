@@ -25,10 +25,12 @@ class Leaving:
 
     Args:
         last_words: Says on stderr what there is to say.
+        more: Seconds that it may take beside the time for a line.
     """
 
-    def __init__(self, last_words: Callable[[], object]) -> None:
+    def __init__(self, last_words: Callable[[], object], *, more: float = 0.0) -> None:
         self._last_words = last_words
+        self._patience = _PATIENCE + more
         self._asked: SimpleQueue[bool] = SimpleQueue()
         # Started now: a signal handler is no place to start one.
         self._thread = threading.Thread(target=self._run, name="streamfan-leaving", daemon=True)
@@ -37,13 +39,13 @@ class Leaving:
     def now(self, code: int) -> NoReturn:
         """End the process, whatever is going on in it; to be called by a signal handler."""
         self._asked.put(True)
-        self._thread.join(_PATIENCE)
+        self._thread.join(self._patience)
         os._exit(code)
 
     def close(self) -> None:
         """Nobody has asked: everything is said."""
         self._asked.put(False)
-        self._thread.join(_PATIENCE)
+        self._thread.join(self._patience)
 
     def _run(self) -> None:
         if self._asked.get():

@@ -38,6 +38,9 @@ _SIGNAL_DEADLINE = 10.0
 _SOURCE_SHARE = 0.5
 # What is not delivered is kept for as long as that takes, within reason.
 _KEEPING = 20.0
+# The same after the second signal; and what of it sinks have, for nothing is kept of what they may still be given.
+_KEEPING_AT_ONCE = 2.0
+_GIVING_UP = 0.5
 # How long after a signal the end waits for who reads stderr.
 _LAST_WORDS = 1.0
 _REASONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
@@ -78,7 +81,7 @@ class Session:
         self._may_generate = threading.Event()
         self._signal: signal.Signals | None = None
         self._deadline = inf
-        self._leaving = Leaving(self._say_last_words)
+        self._leaving = Leaving(self._say_last_words, more=0.0 if config.spill is None else _KEEPING_AT_ONCE)
         # daemon: a model that does not stop must not keep the interpreter alive.
         self._worker = threading.Thread(target=self._work, name="streamfan-source", daemon=True)
 
@@ -231,7 +234,12 @@ class Session:
             console.complain(self._error)
         self._say_how_streams_ended()
         last_lines.say_missing(self._report)
-        last_lines.say_kept(self._kept)
+        self._say_what_is_kept()
+
+    def _say_what_is_kept(self) -> None:
+        if self._config.spill is not None:
+            last_lines.say_kept(self._kept)
+            last_lines.say_unkept(self._config.spill.unkept)
 
     def _say_how_streams_ended(self) -> None:
         if self._error is None:
@@ -241,4 +249,16 @@ class Session:
 
     def _say_last_words(self) -> None:
         SCREEN.leave()
+        in_time = self._config.spill is None or self._keep_at_once()
         last_lines.say_missing(self._report)
+        self._say_what_is_kept()
+        if not in_time:
+            console.say("Error: there was no time to keep all that was not delivered")
+
+    def _keep_at_once(self) -> bool:
+        """Give up all sinks, so that what they lack is kept; False if that takes longer than anybody waits now."""
+        # On a thread of its own: whoever was interrupted may hold what it needs, and the disk may not answer.
+        closing = threading.Thread(target=self._fan.close, args=(_GIVING_UP,), name="streamfan-keeping", daemon=True)
+        closing.start()
+        closing.join(_KEEPING_AT_ONCE)
+        return not closing.is_alive()

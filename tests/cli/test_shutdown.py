@@ -138,8 +138,40 @@ def test_second_signal_exits_at_once_and_says_what_is_missing_where(
 
     assert ended == code
     assert monotonic() - asked < 5, "the deadline of the first is 10 s"
-    assert said[-1] == f"Error: sink 'hung': ok; {SIZE} bytes not delivered"
+    assert said[-1] == f"Error: sink 'hung': {SIZE} bytes not delivered"
     assert shell.file("out.txt") == TEXT
+
+
+def test_what_is_not_delivered_is_kept_also_where_a_second_signal_leaves_no_time_for_sinks(shell: Shell) -> None:
+    shell.install_ill_sinks()
+    process = publish(shell, "-s", "hung", "-s", "file:out.txt", "--spill-dir", "kept")
+    process.send_signal(signal.SIGINT)
+    read_until(process.stderr, b"stopping")
+
+    process.send_signal(signal.SIGINT)
+    ended, said = ending(process)
+    (kept,) = (shell.folder / "kept").iterdir()
+    again = shell.run("replay", f"kept/{kept.name}")
+
+    assert ended == 130
+    assert said[-2].startswith("Error: sink 'hung': ")
+    assert said[-2].endswith(f"{SIZE} bytes not delivered")
+    assert said[-1].startswith(f"streamfan: what was not delivered is kept; try: streamfan replay kept/{kept.name} ")
+    assert (again.code, again.stdout.decode()) == (0, TEXT)
+
+
+def test_folder_that_takes_nothing_is_told_of_also_after_a_second_signal(shell: Shell) -> None:
+    shell.install_ill_sinks()
+    process = publish(shell, "-s", "hung", "--spill-dir", "kept")
+    # In the way of the folder, which is made with the first recording.
+    (shell.folder / "kept").write_text("")
+    process.send_signal(signal.SIGINT)
+    read_until(process.stderr, b"stopping")
+
+    process.send_signal(signal.SIGINT)
+    ended, said = ending(process)
+
+    assert (ended, said[-1]) == (130, "Error: what was not delivered of 1 stream is not kept")
 
 
 def test_second_signal_waits_for_nobody_who_does_not_read_stderr(shell: Shell) -> None:

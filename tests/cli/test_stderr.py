@@ -102,6 +102,16 @@ def test_what_is_waited_for_at_the_end_is_told(shell: Shell) -> None:
     assert (done.code, done.stderr) == (0, "streamfan: waiting for lazy (4 bytes behind)\n")
 
 
+def test_closing_that_is_waited_for_at_the_end_is_told(shell: Shell) -> None:
+    Site(shell.site).install_sink(
+        "lazy", LAZY.replace("write(self, chunk)", "write(self, chunk): ...\n        def close(self, *_)")
+    )
+
+    done = shell.stdin("text", "-s", "lazy")
+
+    assert (done.code, done.stderr) == (0, "streamfan: waiting for lazy (closing)\n")
+
+
 def test_table_counts_no_tokens_where_no_tokenizer_was(shell: Shell) -> None:
     done = shell.stdin("text", "--summary", "table")
 
