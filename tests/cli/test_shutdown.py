@@ -142,7 +142,7 @@ def test_second_signal_exits_at_once_and_says_what_is_missing_where(
     assert shell.file("out.txt") == TEXT
 
 
-def test_what_is_not_delivered_is_kept_also_where_a_second_signal_leaves_no_time_for_sinks(shell: Shell) -> None:
+def test_what_is_not_delivered_is_kept_also_after_a_second_signal(shell: Shell) -> None:
     shell.install_ill_sinks()
     process = publish(shell, "-s", "hung", "-s", "file:out.txt", "--spill-dir", "kept")
     process.send_signal(signal.SIGINT)

@@ -17,6 +17,7 @@ import pytest
 from streamfan.events import Chunk, End, Event, Start, StreamInfo, Text, decode, encode
 from tests.support.chunks import TIME
 from tests.support.deliveries import ending
+from tests.support.faults import injects, switched_off
 from tests.support.sinks import DEADLINE
 from tests.support.writers import random_text
 from tests.support.zygote import Zygote
@@ -194,7 +195,7 @@ class Replays:
         self._run()
         self._whole = self._place.size()
         in_the_middle = 0
-        for _ in range(kills):
+        for _ in range(2 if switched_off() else kills):
             self._place.clear()
             self._kill()
             in_the_middle += 0 < self._place.size() < self._whole
@@ -217,7 +218,7 @@ class Replays:
             assert time.monotonic() < deadline, command.stderr
             time.sleep(0.0005)
         time.sleep(pause)
-        command.kill()
+        injects(command.kill)()
         assert command.wait() in {0, -signal.SIGKILL}, command.stderr
         self._place.check()
 
@@ -239,25 +240,29 @@ class Replays:
         return self._zygote.start("replay", self._recording, "-q", *self._place.arguments, *more)
 
 
+@pytest.mark.guarantee("file", "killed")
 @pytest.mark.timeout(240)
-def test_one_text_survives_kills(zygote: Zygote, recording: Path, tmp_path: Path) -> None:
+def test_text_survives_kills_of_its_replays(zygote: Zygote, recording: Path, tmp_path: Path) -> None:
     place = Files(tmp_path, "out.txt", {"out.txt": "\n".join(TEXTS.values())})
 
     Replays(zygote, recording, place).survive(60)
 
 
+@pytest.mark.guarantee("file", "killed")
 @pytest.mark.timeout(240)
-def test_several_texts_survive_kills(zygote: Zygote, recording: Path, tmp_path: Path) -> None:
+def test_several_texts_survive_kills_of_their_replays(zygote: Zygote, recording: Path, tmp_path: Path) -> None:
     place = Files(tmp_path, "{stream}.txt", {f"{id}.txt": text for id, text in TEXTS.items()})
 
     Replays(zygote, recording, place).survive(60)
 
 
+@pytest.mark.guarantee("file", "killed")
 @pytest.mark.timeout(240)
-def test_a_file_of_events_survives_kills(zygote: Zygote, recording: Path, tmp_path: Path) -> None:
+def test_file_of_events_survives_kills_of_its_replays(zygote: Zygote, recording: Path, tmp_path: Path) -> None:
     Replays(zygote, recording, EventFile(tmp_path)).survive(40)
 
 
+@pytest.mark.guarantee("redis", "killed")
 @pytest.mark.timeout(240)
-def test_streams_in_redis_survive_kills(zygote: Zygote, recording: Path, server: RedisServer) -> None:
+def test_streams_survive_kills_of_their_replays(zygote: Zygote, recording: Path, server: RedisServer) -> None:
     Replays(zygote, recording, Log(server)).survive(40)

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import complaints
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -41,7 +43,7 @@ FAULTS = {
     "slow": "the destination takes longer than the model",
     "hung": "a call does not come back",
     "raising": "the destination, or the sink itself, answers with an error",
-    "killed": "SIGKILL: for a file the program that writes it, else whoever is at the other end",
+    "killed": "SIGKILL: of the program that writes, or of whoever is at the other end",
     "disk full": "there is no room, now or for good",
     "refused": "nobody is there when the run begins",
     "reset in the middle": "a connection or a write breaks off, and how much has arrived is not known",
@@ -111,7 +113,7 @@ def problems(promises: Iterable[Promise]) -> list[str]:
 
 def page(promises: Sequence[Promise]) -> str:
     """The page."""
-    return "\n".join([INTRODUCTION, *_faults(), *_overview(promises), *_sinks(promises)])
+    return "\n".join([INTRODUCTION, *_faults(), *_overview(promises), *_sinks(promises), "", *complaints.section(), ""])
 
 
 INTRODUCTION = """\

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamfan.errors import SinksFailed, SpecError, StreamFailed, UsageError
+from streamfan.errors import Retryable, SinksFailed, SpecError, StreamFailed, UsageError
 from streamfan.events import Cancellation, Fault, Start, encode
 from streamfan.fan import Fan
 from streamfan.options import LaneOptions
@@ -65,6 +65,27 @@ def test_healthy_sinks_hold_every_byte_beside_a_slow_a_raising_and_a_hung_one() 
     assert len(slow.chunks) < len(TEXT), "text that waits is merged, not queued"
     assert [report.id for report in fan.report.failures] == ["failing", "gated"]
     hung.gate.set()
+
+
+def test_what_one_sink_is_given_again_comes_to_no_other() -> None:
+    # Every second of its first calls fails, and is made again.
+    healthy, failing = (
+        MemorySink(),
+        FailingSink(
+            lambda method, before: Retryable("again") if method == "write" and before < 10 and before % 2 == 0 else None
+        ),
+    )
+    with Fan(healthy) as fan:
+        fan.add(failing, lane=LaneOptions(max_bytes=8, linger=0.0))
+        with fan.open() as stream:
+            for text in TEXT:
+                stream.write(text)
+
+    whole = "".join(TEXT)
+    assert fan.report.sinks[1].retries == 5
+    assert (failing.text(), healthy.text()) == (whole, whole)
+    assert healthy.calls == ["connect", "open", *["write"] * len(healthy.chunks), "close", "disconnect"]
+    assert [chunk.offset for chunk in healthy.chunks] == [0, *(chunk.end for chunk in healthy.chunks)][:-1]
 
 
 def test_writing_returns_while_every_sink_is_blocked() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.complaints import missing
 from tests.support.guarantees import DOES_NOT_APPLY, FAULTS, ROOT, SINKS, Promise, page, problems
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ def test_name_of_a_test_is_its_promise() -> None:
     text = page([promise for promise in WHOLE if (promise.sink, promise.fault) != ("file", "hung")] + cases)
 
     assert "| **hung** | Text is there once. *one, two* | [unit/test_lane.py](../tests/unit/test_lane.py) |" in text
+
+
+def test_tests_that_answer_complaints_exist() -> None:
+    assert missing() == []
 
 
 TESTS = """
