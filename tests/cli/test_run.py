@@ -14,10 +14,11 @@ import sys
 import pytest
 
 from streamfan.events import End, Start, Text, decode
-from tests.support.command import TRACEBACK, Shell, read_until
+from tests.support.command import TRACEBACK, Shell, end_of, read_until
 from tests.support.distributions import Site
-from tests.support.faults import forbid_larger_files, full_device
+from tests.support.faults import forbid_larger_files, full_device, injects
 from tests.support.receiver import Receiver, Reply, answer, redirect, silence
+from tests.support.sinks import wait_until
 
 QUICK = ("-o", "webhook.lane.max_elapsed=0.3s")
 
@@ -282,6 +283,17 @@ def test_full_disk_fails_that_sink_alone_and_what_it_lacks_is_told(shell: Shell)
     assert (done.code, done.stdout, shell.file("out.txt")) == (3, b"text", "text")
     assert "Error: sink 'full'" in done.stderr
     assert "4 bytes not delivered" in done.stderr
+
+
+@pytest.mark.guarantee("file", "wrong answer")
+def test_file_that_is_removed_meanwhile_fails_that_sink_alone_and_is_named(shell: Shell) -> None:
+    with shell.running("-s", "file:out.txt", "-s", "other=file:other.txt", text="text") as process:
+        wait_until(lambda: (shell.folder / "out.txt").exists() and shell.file("out.txt") == "text")
+        injects((shell.folder / "out.txt").unlink)()
+        done = end_of(process)
+
+    assert (done.code, done.stdout, shell.file("other.txt")) == (3, b"text", "text")
+    assert "Error: sink 'file': 'out.txt' is not the file that was written: another program has removed" in done.stderr
 
 
 @pytest.mark.guarantee("file", "raising")
