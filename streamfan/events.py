@@ -225,7 +225,7 @@ class End:
 
     Attributes:
         offset: UTF-8 bytes of the whole text.
-        tokens: How many token ids the stream got.
+        tokens: How many tokens the stream has, by their ids or by its producer's count; 0 where nobody knows.
         token_ids: Those that no chunk carried.
         sha256: Over the UTF-8 text, in hexadecimal.
         ttft: Seconds from opening to the first text; None if there was none.

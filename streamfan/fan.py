@@ -317,7 +317,7 @@ class Fan:
             cancelled=None if end is None or end.cancel is None else f"{end.cancel.reason!r}, by {end.cancel.by}",
             error=None if end is None or end.error is None else f"{end.error.type}: {end.error.message}",
             bytes=stream.length,
-            tokens=stream.tokens,
+            tokens=stream.tokens or None,
             ttft=stream.ttft,
             duration=stream.duration,
             tpot=stream.tpot,

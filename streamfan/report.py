@@ -56,6 +56,7 @@ class StreamReport:
 
     Attributes:
         bytes: UTF-8 bytes of its text.
+        tokens: How many there are, by their ids or by the producer's count; None where nobody has counted any.
         ttft: Seconds from opening to the first text; None if there was none.
         duration: Seconds from opening to the end; None while it runs.
         tpot: Seconds per token after the first text; None while it runs, and where there are fewer than two tokens.
@@ -71,7 +72,7 @@ class StreamReport:
     finish_reason: FinishReason | None
     error: str | None
     bytes: int
-    tokens: int
+    tokens: int | None
     ttft: float | None
     duration: float | None
     tpot: float | None

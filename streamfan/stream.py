@@ -54,7 +54,7 @@ class Stream:
     Attributes:
         info: What is known about the stream.
         length: UTF-8 bytes of text so far.
-        tokens: Token ids so far.
+        tokens: Token ids so far; at the end, where it has none, as many as its producer says. 0 where nobody knows.
     """
 
     def __init__(self, info: StreamInfo, dispatcher: Dispatcher) -> None:
@@ -134,12 +134,19 @@ class Stream:
     def _wanted(self) -> bool:
         return self._finish_reason is None and not self._cancellations
 
-    def end(self, finish_reason: FinishReason | None = None, *, meta: dict[str, Any] | None = None) -> None:
+    def end(
+        self,
+        finish_reason: FinishReason | None = None,
+        *,
+        meta: dict[str, Any] | None = None,
+        tokens: int | None = None,
+    ) -> None:
         """Give the stream its outcome; the first one stays, and a second call changes nothing.
 
         Args:
             finish_reason: How it ended; "stop" unless given, or "cancelled" where somebody asked it to stop.
             meta: What else readers should know at the end, such as calls to tools; must have a JSON form.
+            tokens: How many tokens it has, for a producer that knows the number and not the ids, as a server's client.
 
         Raises:
             ValueError: There is no such finish reason.
@@ -147,13 +154,15 @@ class Stream:
         """
         if finish_reason is not None and finish_reason not in FINISH_REASONS:
             raise ValueError(f"finish reason {finish_reason!r} is none of {', '.join(FINISH_REASONS)}")
-        self._settle(finish_reason or ("cancelled" if self._cancellations else "stop"), None, meta)
+        self._settle(finish_reason or ("cancelled" if self._cancellations else "stop"), None, meta, tokens)
 
-    def fail(self, error: BaseException | Fault | str, *, meta: dict[str, Any] | None = None) -> None:
+    def fail(
+        self, error: BaseException | Fault | str, *, meta: dict[str, Any] | None = None, tokens: int | None = None
+    ) -> None:
         """End the stream with an error; all text so far stays valid, and readers raise `StreamFailed` after it.
 
         Args:
-            meta: See `end`.
+            meta, tokens: See `end`.
 
         Raises:
             UsageError: meta without a JSON form.
@@ -165,7 +174,7 @@ class Stream:
                 fault = Fault("Error", well_formed(error))
             case _:
                 fault = Fault(type(error).__name__, well_formed(text_of(error)))
-        self._settle("error", fault, meta)
+        self._settle("error", fault, meta, tokens)
 
     def _append(self, text: str, token_ids: Sequence[int]) -> None:
         if token_ids:
@@ -191,7 +200,9 @@ class Stream:
                 text, self._surrogate = text[:-1], text[-1]
             return well_formed(text).encode()
 
-    def _settle(self, finish_reason: FinishReason, fault: Fault | None, meta: dict[str, Any] | None) -> None:
+    def _settle(
+        self, finish_reason: FinishReason, fault: Fault | None, meta: dict[str, Any] | None, tokens: int | None
+    ) -> None:
         end_meta = check_meta(meta) if meta else {}
         with self._lock:
             if self._finish_reason is not None:
@@ -202,6 +213,7 @@ class Stream:
             self._ended_at = monotonic()
             self._fault = fault
             self._end_meta = end_meta
+            self.tokens = max(self.tokens, tokens or 0)
             self._finish_reason = finish_reason
             self._cancel_callbacks.clear()
             told = [*self._waiting, *self._end_callbacks]

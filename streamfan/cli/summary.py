@@ -62,10 +62,12 @@ def _table(stream: StreamReport, report: Report) -> Table:
 
 
 def _title(stream: StreamReport) -> str:
-    # Text that no tokenizer made has no tokens.
-    parts = [f"{stream.tokens:,} tokens"] if stream.tokens else []
+    # Text that no tokenizer made has no tokens, and how many a server made is known only where it tells.
+    parts = [] if stream.tokens is None else [f"{stream.tokens:,} tokens"]
     if stream.ttft is not None and stream.duration:
         parts.append(f"first after {stream.ttft:.2f} s, all in {stream.duration:.2f} s")
+    if stream.tpot and stream.intervals is not None and stream.intervals.unit == "chunk":
+        parts.append(f"{1 / stream.tpot:,.0f} tokens/s")
     if stream.intervals is not None:
         parts.append(_pace(stream.intervals))
     return visible(f"{stream.id}: {', '.join(parts)}" if parts else stream.id)

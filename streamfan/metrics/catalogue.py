@@ -179,7 +179,7 @@ STREAMS: tuple[Metric[StreamMetrics], ...] = (
         "counter",
         "tokens",
         (),
-        "Token ids, of all streams; none where the source knows of none.",
+        "Tokens of all streams, by their ids or as a server says at the end; none where nobody knows.",
         lambda streams: _plain(streams.tokens),
     ),
     Metric(

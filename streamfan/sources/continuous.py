@@ -94,7 +94,7 @@ class ContinuousBatch:
     def _begin(self, manager: Any, opener: Opener, prompts: Sequence[Prompt]) -> None:
         requests = [prompt for prompt in prompts for _ in range(self._sequences)]
         for number, prompt in enumerate(requests):
-            stream = opener.open(model=name_of(self._model), row=number)
+            stream = opener.open(model=name_of(self._model), row=number, max_tokens=self._config.max_new_tokens)
             stops = StopStrings(self._stop) if self._stop else None
             self.rows[stream.id] = Row(stream, self._plan.start(prompt.ids), stops, self._specials)
             manager.add_request(list(prompt.ids), request_id=stream.id, streaming=True)

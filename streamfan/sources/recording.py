@@ -227,9 +227,9 @@ class _Player:
         if end.cancel is not None:
             stream.cancel(end.cancel.reason, by=end.cancel.by)
         if end.error is not None:
-            stream.fail(end.error, meta=end.meta)
+            stream.fail(end.error, meta=end.meta, tokens=end.tokens)
         else:
-            stream.end(end.finish_reason, meta=end.meta)
+            stream.end(end.finish_reason, meta=end.meta, tokens=end.tokens)
 
     def _begin(self, line: Line, event: _Played) -> Stream | None:
         if self._fan.cancelled:

@@ -114,9 +114,30 @@ def test_closing_that_is_waited_for_at_the_end_is_told(shell: Shell) -> None:
 
 def test_table_counts_no_tokens_where_no_tokenizer_was(shell: Shell) -> None:
     done = shell.stdin("text", "--summary", "table")
+    as_json = shell.stdin("text", "--summary", "json")
 
     assert "first after" in done.stderr
     assert "tokens" not in done.stderr
+    assert as_json.summary["streams"][0]["tokens"] is None
+
+
+def test_table_tells_tokens_that_came_as_a_number(shell: Shell) -> None:
+    shell.install_source("counting", COUNTING)
+
+    done = shell.run("run", "--source", "counting", "--summary", "table")
+
+    assert ": 4 tokens, first after" in done.stderr.replace("\n", " ")
+    assert "tokens/s" in done.stderr
+    assert "chunks/s" in done.stderr
+
+
+COUNTING = """
+    def run(self, fan, request):
+        with fan.open() as stream:
+            stream.write("a")
+            stream.write("b")
+            stream.end(tokens=4)
+"""
 
 
 # Sources that fail in ways of their own

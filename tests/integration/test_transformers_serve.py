@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from contextlib import closing
+from functools import partial
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
@@ -10,9 +14,10 @@ import pytest
 from streamfan import demo, subscribe
 from tests.support.command import Shell
 from tests.support.served_model import PATIENCE, PROMPT, serving, whole
+from tests.support.tmux import Tmux
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.support.command import Done
@@ -63,6 +68,76 @@ def test_prompt_is_completed_where_it_is_no_message(shell: Shell, url: str) -> N
         answer = client.completions.create(model=str(demo.PATH), prompt=PROMPT, max_tokens=30, temperature=0)
     assert done.code == 0, done
     assert done.stdout.decode() == answer.choices[0].text
+
+
+def test_tokens_are_the_servers(shell: Shell, url: str) -> None:
+    sinks = ("--sink", "a=file:a.jsonl", "-o", "a.format=jsonl", "--progress")
+
+    done = run(shell, url, "-n", "30", "-t", "0", "--summary", "json", *sinks)
+
+    stream = done.summary["streams"][0]
+    assert f'"usage":{{"completion_tokens":{stream["tokens"]},' in shell.file("a.jsonl").replace(" ", "")
+    assert stream["tokens"] == done.summary["metrics"]["tokens"] > 1
+    assert stream["tpot"] > 0
+    assert f"{stream['tokens']} of 30 tokens" in done.stderr
+
+
+def answers(url: str, *questions: str, tokens: int) -> list[str]:
+    """What the server says to one question after the other, by the official client."""
+    said: list[Any] = []
+    with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
+        for question in questions:
+            said.append({"role": "user", "content": question})
+            answer = client.chat.completions.create(
+                model=str(demo.PATH), messages=said, max_tokens=tokens, temperature=0
+            )
+            said.append({"role": "assistant", "content": answer.choices[0].message.content})
+    return [each["content"] for each in said if each["role"] == "assistant"]
+
+
+def test_server_knows_what_was_said_before(shell: Shell, url: str) -> None:
+    questions = (PROMPT, "And then?")
+
+    done = shell.run("chat", "--source", f"openai:{url}", "-n", "30", "-t", "0", text="\n".join(questions))
+
+    expected = answers(url, *questions, tokens=30)
+    assert (done.code, done.stdout.decode()) == (0, "\n".join(expected)), done
+    assert expected[1] != answers(url, questions[1], tokens=30)[0]
+
+
+def test_interrupted_answer_is_kept_and_the_conversation_goes_on(tmp_path: Path, url: str) -> None:
+    # No end of its own, as good as never.
+    endless = 'source.body={"generation_config": "{\\"min_new_tokens\\": 100000, \\"max_new_tokens\\": 100000}"}'
+    with closing(Tmux(tmp_path, "chat", "--source", f"openai:{url}", "-o", endless, "-s", "file:{stream}.txt")) as chat:
+        chat.wait(">>>")
+        for turn, question in enumerate(("first", "second"), 1):
+            chat.say(question)
+            _wait_until(partial(_has_texts, tmp_path, turn))
+            chat.press("C-c")
+            chat.wait_until(partial(_has_interrupted, turn), "interrupted")
+        chat.say("/save chat.json")
+        chat.wait("saved to chat.json")
+
+    said = json.loads((tmp_path / "chat.json").read_text())
+    assert [message["role"] for message in said] == ["user", "assistant"] * 2
+    assert sorted(it.read_text() for it in tmp_path.glob("*.txt")) == sorted(
+        message["content"] for message in said if message["role"] == "assistant"
+    )
+
+
+def _has_texts(folder: Path, count: int) -> bool:
+    return len([path for path in folder.glob("*.txt") if path.stat().st_size]) == count
+
+
+def _has_interrupted(count: int, screen: str) -> bool:
+    return screen.count("[interrupted]") == count
+
+
+def _wait_until(true: Callable[[], bool]) -> None:
+    deadline = monotonic() + PATIENCE
+    while not true():
+        assert monotonic() < deadline
+        sleep(0.05)
 
 
 def test_error_in_the_stream_is_an_error(shell: Shell, url: str) -> None:

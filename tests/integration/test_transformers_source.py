@@ -254,7 +254,7 @@ def test_each_prompt_becomes_the_stream_that_it_becomes_alone(folder: Folder, co
     assert [stream.id.rpartition("-")[2] for stream, _ in found] == ["1", "4", "5"]
     assert len({stream.id.rpartition("-")[0] for stream, _ in found}) == 1
     assert [stream.info.meta for stream, _ in found] == [{"line": 1}, {"line": 4}, {"line": 5}]
-    assert [report.tokens for _, report in found] == [20] * 3
+    assert [report.tokens for _, report in found] == [stream.info.max_tokens for stream, _ in found] == [20] * 3
     assert {report.finish_reason for _, report in found} == {"length"}
 
 
@@ -298,7 +298,7 @@ def test_one_of_several_requests_can_be_cancelled(folder: Folder) -> None:
 
     first, second = sorted(fan.report.streams, key=lambda each: each.row)
     assert (first.finish_reason, first.cancelled) == ("cancelled", "'enough', by me")
-    assert first.tokens < 200
+    assert first.tokens in range(200)
     assert (second.finish_reason, second.tokens) == ("length", 200)
 
 

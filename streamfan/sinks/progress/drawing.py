@@ -29,7 +29,9 @@ def row(reading: Reading, width: int) -> str:
     console = Console(file=drawn, force_terminal=True, width=width, highlight=False, legacy_windows=False)
     parts = (Text(reading.amount, "bold"), reading.speed, reading.first, Text(", ".join(reading.delays), "cyan"))
     line = Text("  ").join(Text.assemble(part) for part in parts if part)
-    if reading.max_tokens and line.cell_len + len(_GAP) + _BAR <= width:
+    # Of what is not counted nobody knows how much of it there is.
+    is_counted = reading.tokens or not reading.bytes
+    if reading.max_tokens and is_counted and line.cell_len + len(_GAP) + _BAR <= width:
         bar = ProgressBar(total=reading.max_tokens, completed=reading.tokens, width=_BAR)
         console.print(bar, end="")
         line = Text(_GAP) + line

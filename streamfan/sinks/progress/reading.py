@@ -17,7 +17,7 @@ class Reading:
 
     Attributes:
         name: The stream's id, or how many there are.
-        tokens: Token ids; 0 where the text comes without.
+        tokens: How many are known of; 0 where the text comes without ids, until its producer has said how many.
         max_tokens: How many there can be; None where that is not known.
         rate: Tokens per second, or bytes where there are no tokens, since the first text; None before there is any.
         ttft: Seconds to the first text, of the stream that took longest; None while there is none.
@@ -92,7 +92,7 @@ def read(report: Report, watched: Collection[Watched], now: float, *, without: s
     over = all(stream is not None and stream.finish_reason is not None for _, stream in pairs)
     return Reading(
         name=next(iter(watched)).id if len(watched) == 1 else f"{len(watched)} streams",
-        tokens=sum(stream.tokens for stream in streams),
+        tokens=sum(stream.tokens or 0 for stream in streams),
         bytes=sum(stream.bytes for stream in streams),
         max_tokens=sum(limit or 0 for limit in limits) if all(limits) else None,
         rate=_rate([(it, stream) for it, stream in pairs if stream is not None], now),
@@ -113,6 +113,6 @@ def _rate(pairs: list[tuple[Watched, StreamReport]], now: float) -> float | None
         return None
     first = min(at for at, _, _ in begun)
     last = max(now if stream.duration is None else it.opened + stream.duration for _, it, stream in begun)
-    tokens = sum(max(0, stream.tokens - 1) for _, _, stream in begun)
+    tokens = sum(max(0, (stream.tokens or 0) - 1) for _, _, stream in begun)
     amount = tokens or sum(stream.bytes for _, _, stream in begun)
     return amount / (last - first) if last > first else None

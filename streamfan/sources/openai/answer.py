@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streamfan.errors import StreamEnded
@@ -29,6 +30,7 @@ class Answer:
 
     Args:
         model: What was asked for.
+        max_tokens: How many tokens each choice has at most, where that was said.
         n: How many choices there are to be; others are left out.
         reasoning: Whether to publish reasoning.
         tell: Called from any thread when a stream was cancelled, or has ended; must not block.
@@ -37,9 +39,19 @@ class Answer:
         progress: How many messages have brought some.
     """
 
-    def __init__(self, fan: Fan, *, model: str | None, n: int, reasoning: bool, tell: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        fan: Fan,
+        *,
+        model: str | None,
+        max_tokens: int | None,
+        n: int,
+        reasoning: bool,
+        tell: Callable[[], object],
+    ) -> None:
         self._fan = fan
         self._model = model
+        self._max_tokens = max_tokens
         self._n = n
         self._reasoning = reasoning
         self._tell = tell
@@ -51,6 +63,7 @@ class Answer:
         self.progress = 0
         self._tokens = 0
         self._tokens_before = 0
+        self._counted_before: int | None = 0
         self._choice(0)
 
     @property
@@ -74,6 +87,14 @@ class Answer:
         return self._tokens_before + self._tokens
 
     @property
+    def counted(self) -> int | None:
+        """How many tokens it has by the server's own count; None where that lacks some, or is of several choices."""
+        count = self._usage.get("completion_tokens")
+        if self._n > 1 or count is None or self._counted_before is None:
+            return None
+        return self._counted_before + count
+
+    @property
     def can_continue(self) -> bool:
         """Whether a model could go on from here: half a call to a tool is nothing to go on from."""
         return bool(self.text) and not self._choices[0].calls
@@ -81,6 +102,8 @@ class Answer:
     def start(self) -> None:
         """Another request for the rest begins."""
         self._tokens_before = self.tokens
+        if self.progress:
+            self._counted_before = self.counted
         self._tokens = 0
         self._usage = {}
         self._empty = True
@@ -104,11 +127,18 @@ class Answer:
 
     def _choice(self, index: int) -> Choice:
         if index not in self._choices:
-            self._choices[index] = Choice(self._fan, self._open(row=index), self._open if self._reasoning else None)
+            stream = self._open(row=index, max_tokens=self._max_tokens)
+            self._choices[index] = Choice(self._fan, stream, self._open if self._reasoning else None)
         return self._choices[index]
 
-    def _open(self, id: str | None = None, row: int = 0, meta: dict[str, Any] | None = None) -> Stream:
-        stream = self._fan.open(id, model=self._model, row=row, meta=meta)
+    def _open(
+        self,
+        id: str | None = None,
+        row: int = 0,
+        meta: dict[str, Any] | None = None,
+        max_tokens: int | None = None,
+    ) -> Stream:
+        stream = self._fan.open(id, model=self._model, row=row, meta=meta, max_tokens=max_tokens)
         stream.on_cancel(self._tell)
         stream.on_end(self._tell)
         return stream
@@ -130,21 +160,21 @@ class Answer:
 
     def end(self, finish_reason: str = "") -> None:
         """End every stream: as the server said, else as `finish_reason`."""
-        for choice, meta in self._all_with_meta():
-            choice.end(choice.finish_reason or finish_reason, meta)
+        for choice, said in self._all_with_said():
+            choice.end(choice.finish_reason or finish_reason, said)
 
     def fail(self, fault: Fault) -> None:
         """End every stream that has not all of its text with an error."""
-        for choice, meta in self._all_with_meta():
+        for choice, said in self._all_with_said():
             if choice.over:
-                choice.end(choice.finish_reason, meta)
+                choice.end(choice.finish_reason, said)
             else:
-                choice.fail(fault, meta)
+                choice.fail(fault, said)
 
     def hear(self) -> None:
         """End the streams that were asked to stop, while the others go on."""
-        for choice, meta in self._all_with_meta():
-            choice.hear(meta)
+        for choice, said in self._all_with_said():
+            choice.hear(said)
 
     def cancel(self, reason: str, by: str) -> None:
         """End every stream as cancelled, by whoever asked first."""
@@ -152,12 +182,24 @@ class Answer:
             choice.cancel(reason, by)
         self.end()
 
-    def _all_with_meta(self) -> Iterator[tuple[Choice, dict[str, Any]]]:
+    def _all_with_said(self) -> Iterator[tuple[Choice, Said]]:
         for index, choice in self._choices.items():
             # Once: it is what all choices took together.
             usage = {"usage": self._usage} if self._usage and index == 0 else {}
             model = {"model": well_formed(self._served_model)} if self._served_model else {}
-            yield choice, {**model, **usage, **choice.meta}
+            yield choice, Said({**model, **usage, **choice.meta}, self.counted)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the end of a stream says beside its reason.
+
+    Attributes:
+        tokens: How many there were, where the server has counted them.
+    """
+
+    meta: dict[str, Any]
+    tokens: int | None = None
 
 
 class Choice:
@@ -221,38 +263,38 @@ class Choice:
             meta["finish_reason"] = well_formed(self.finish_reason)
         return meta
 
-    def end(self, finish_reason: str, meta: dict[str, Any]) -> None:
+    def end(self, finish_reason: str, said: Said) -> None:
         """End its streams; a cancelled one as that."""
         if self._has_thought and not self.stream.length and self._open_another is None:
             _log.warning("the answer is empty, for the model only thought; try: -o source.reasoning=true")
-        for stream, said in self._streams(meta):
+        for stream, each in self._streams(said):
             reason = None if stream.cancelled else _REASONS.get(finish_reason, "stop")
-            stream.end(reason, meta=said)
+            stream.end(reason, meta=each.meta, tokens=each.tokens)
 
-    def fail(self, fault: Fault, meta: dict[str, Any]) -> None:
+    def fail(self, fault: Fault, said: Said) -> None:
         """End its streams with an error; a cancelled one as that."""
-        for stream, said in self._streams(meta):
+        for stream, each in self._streams(said):
             if stream.cancelled:
-                stream.end(meta=said)
+                stream.end(meta=each.meta, tokens=each.tokens)
             else:
-                stream.fail(fault, meta=said)
+                stream.fail(fault, meta=each.meta, tokens=each.tokens)
 
-    def hear(self, meta: dict[str, Any]) -> None:
+    def hear(self, said: Said) -> None:
         """End those of its streams that were asked to stop; without the answer, its reasoning ends too."""
         if self.unwanted:
-            self.end("", meta)
+            self.end("", said)
         elif self._reasoning is not None and self._reasoning.cancelled:
             self._reasoning.end()
 
     def cancel(self, reason: str, by: str) -> None:
         """Ask its streams to stop."""
-        for stream, _ in self._streams({}):
+        for stream, _ in self._streams(Said({})):
             stream.cancel(reason, by=by)
 
-    def _streams(self, meta: dict[str, Any]) -> Iterator[tuple[Stream, dict[str, Any]]]:
+    def _streams(self, said: Said) -> Iterator[tuple[Stream, Said]]:
         if self._reasoning is not None:
-            yield self._reasoning, {}
-        yield self.stream, meta
+            yield self._reasoning, Said({})
+        yield self.stream, said
 
 
 def _whole(parts: list[ToolCall]) -> dict[str, Any]:

@@ -90,7 +90,12 @@ class _Asking:
         self._task = asyncio.current_task()
         self.cancelled = False
         self.answer = Answer(
-            fan, model=query.request.model, n=self._options.n, reasoning=self._options.reasoning, tell=self._tell
+            fan,
+            model=query.request.model,
+            max_tokens=query.max_tokens,
+            n=self._options.n,
+            reasoning=self._options.reasoning,
+            tell=self._tell,
         )
 
     def _tell(self) -> None:

@@ -27,7 +27,9 @@ class ServerOptions(SourceOptions):
     system: str | None = Field(default=None, description="The system message of a chat.")
     n: int = Field(default=1, ge=1, le=128, description="How many answers; each is a stream of its own.")
     reasoning: bool = Field(default=False, description="Publish what the model thinks, in a stream of its own.")
-    usage: bool = Field(default=False, description="Ask for numbers of tokens, for meta.usage of the end event.")
+    usage: bool = Field(
+        default=False, description="Ask for numbers of tokens: meta.usage of the end event, and tokens of the report."
+    )
     body: Annotated[dict[str, Any], AfterValidator(_without_own)] = Field(
         default={}, description="More fields of the request, such as top_p, or others in the place of streamfan's."
     )

@@ -6,11 +6,12 @@ A field that a server does not know may be an error there, and the default of on
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from streamfan.errors import SpecError, UsageError
+from streamfan.source import Message
 
 if TYPE_CHECKING:
     from streamfan.source import Request
@@ -77,7 +78,8 @@ class Query:
     """What is asked for.
 
     Attributes:
-        chat: Whether the prompt is a user's message, which is what a server takes it for unless told otherwise.
+        chat: Whether messages are asked for, and not text to go on from: a conversation, or a prompt that is a user's
+            message, which is what a server takes it for unless told otherwise.
     """
 
     request: Request
@@ -102,8 +104,17 @@ class Query:
     def _prompt(self) -> dict[str, Any]:
         if not self.chat:
             return {"prompt": self.request.prompt}
-        system = [] if self.options.system is None else [{"role": "system", "content": self.options.system}]
-        return {"messages": [*system, {"role": "user", "content": self.request.prompt}]}
+        said = self.request.messages or (Message("user", self.request.prompt or ""),)
+        # What a conversation has been told is newer than what the configuration says.
+        if self.options.system is not None and said[0].role != "system":
+            said = (Message("system", self.options.system), *said)
+        return {"messages": [asdict(message) for message in said]}
+
+    @property
+    def max_tokens(self) -> int | None:
+        """How many tokens an answer has at most, if anybody has said so."""
+        body = self.body()
+        return next((body[limit] for limit in reversed(_LIMITS) if type(body.get(limit)) is int), None)
 
     def body_to_continue(self, text: str, tokens: int) -> dict[str, Any] | None:
         """The body of a request for what follows `text`; None where that has all the tokens that were asked for.
@@ -130,15 +141,18 @@ def query(source: str, request: Request, options: ServerOptions) -> Query:
     Raises:
         UsageError: It cannot.
     """
-    if not request.prompt:
+    if not request.prompt and request.messages is None:
         raise UsageError(f"source {source!r} needs a prompt, and there is none\nTry: streamfan run 'Once upon a time'")
-    try:
-        request.prompt.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"the prompt is not text in UTF-8: {request.prompt!r}") from error
-    chat = request.chat is not False
+    for text in (request.prompt or "", *(message.content for message in request.messages or ())):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"the prompt is not text in UTF-8: {text!r}") from error
+    chat = request.messages is not None or request.chat is not False
     if options.system is not None and not chat:
         raise UsageError("a system message means nothing without a chat\nTry: leave --no-chat or source.system out")
+    if options.n > 1 and request.messages is not None:
+        raise UsageError("a conversation goes on from one answer, not from several\nTry: leave source.n out")
     if options.n > 1 and options.resume == "continue":
         raise UsageError("several answers cannot be continued\nTry: leave source.n or source.resume out")
     return Query(request, options, chat)

@@ -68,7 +68,7 @@ class ServerSource(Source):
     """A source that asks a server.
 
     The target is its base URL, with `/v1` or without. The prompt is a user's message; with `--no-chat` it is text to go
-    on from.
+    on from. The server is sent the whole of a conversation each time.
 
     Attributes:
         schemes: What the URL may begin with.
@@ -78,7 +78,7 @@ class ServerSource(Source):
 
     Options = ServerOptions
     options: ServerOptions
-    accepts = frozenset({"prompt", "model", "max_new_tokens", "temperature", "seed", "stop", "chat"})
+    accepts = frozenset({"prompt", "messages", "model", "max_new_tokens", "temperature", "seed", "stop", "chat"})
     schemes: ClassVar[tuple[str, ...]]
     packages: ClassVar[tuple[str, ...]]
     variable: ClassVar[str | None] = None
@@ -108,9 +108,9 @@ class ServerSource(Source):
                 importlib.import_module(package)
             except ModuleNotFoundError as error:
                 raise MissingExtra(f"source {self.name!r}", error.name or package, self.name) from error
-        self._query = query(self.name, request, self.options)
+        asked = query(self.name, request, self.options)
         server = Server(
-            url=endpoint(self._base, chat=self._query.chat),
+            url=endpoint(self._base, chat=asked.chat),
             name=self.label,
             host=self._base.hostname or "",
             key=self._key(),
@@ -120,13 +120,18 @@ class ServerSource(Source):
         self._transport = self.transport(server)
 
     def run(self, fan: Fan, request: Request) -> None:
-        """Publish the answer; every stream opened has an outcome by then."""
+        """Publish the answer; every stream opened has an outcome by then.
+
+        Raises:
+            UsageError: The request cannot be used.
+        """
         from streamfan.sources.openai.asking import ask
 
+        asked = query(self.name, request, self.options)
         # In a loop of its own, where waiting for a server can be stopped at any point.
         loop = LoopThread(f"streamfan-{self.name}")
         try:
-            loop.run(ask(fan, self._query, self._transport, hide=self._server.without_key))
+            loop.run(ask(fan, asked, self._transport, hide=self._server.without_key))
         finally:
             loop.stop()
 

@@ -11,7 +11,7 @@ import pytest
 
 from streamfan.errors import MissingExtra, SpecError, UsageError
 from streamfan.plugins import plugins
-from streamfan.source import Request
+from streamfan.source import Message, Request
 from streamfan.sources.openai import OpenAISource, ServerOptions
 from tests.support.dialects import DIALECT_TEXT, DIALECTS, DONE, HOSTILE, chat, chunk, event
 from tests.support.model_server import dropped, held, streamed, until_closed
@@ -173,12 +173,46 @@ def test_no_server_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "expected"),
+    [((), "be kind"), ((Message("system", "be brief"),), "be brief")],
+    ids=["option", "conversation"],
+)
+def test_server_is_sent_the_whole_of_a_conversation(server: Receiver, told: tuple[Message, ...], expected: str) -> None:
+    source = OpenAISource(base(server), ServerOptions(system="be kind"))
+    said = (Message("user", "one"), Message("assistant", "1"), Message("user", "two"))
+    server.script(streamed(HELLO))
+
+    with MemoryFan() as fan:
+        # Before anything was said; and chat=False is a wish that a configuration may have for `run`.
+        source.load(Request(messages=(), chat=False))
+        source.run(cast("Fan", fan), Request(messages=(*told, *said), chat=False))
+
+    roles = [("system", expected), ("user", "one"), ("assistant", "1"), ("user", "two")]
+    assert server.posted[0].path == "/v1/chat/completions"
+    assert server.posted[0].event["messages"] == [{"role": role, "content": content} for role, content in roles]
+    assert fan.opened[0].text == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "body", "expected"), [(5, {}, 5), (5, {"max_completion_tokens": 7}, 7), (None, {}, None)]
+)
+def test_stream_knows_how_many_tokens_it_has_at_most(
+    server: Receiver, wanted: int | None, body: dict[str, Any], expected: int | None
+) -> None:
+    streams = asked(server, streamed(HELLO), request=Request(prompt="hi", max_new_tokens=wanted), body=body)
+
+    assert streams[0].info.max_tokens == expected
+
+
+@pytest.mark.parametrize(
     ("request_", "options"),
     [
         (Request(), {}),
         (Request(prompt="\ud800"), {}),
         (Request(prompt="hi", chat=False), {"system": "x"}),
         (Request(prompt="hi"), {"n": 2, "resume": "continue"}),
+        (Request(messages=()), {"n": 2}),
+        (Request(messages=(Message("user", "\ud800"),)), {}),
         (Request(prompt="hi"), {"key": "a b"}),
         (Request(prompt="hi"), {"key": "a\nb"}),
     ],
@@ -348,6 +382,35 @@ def test_counts_that_come_after_the_end_are_waited_for_but_not_for_long(server: 
     text, end = one(asked(server, held(body)))
 
     assert (text, end.finish_reason, end.meta) == ("Hello", "stop", {"usage": {"total_tokens": 3}})
+
+
+def usage(tokens: int) -> bytes:
+    return event({"choices": [], "usage": {"completion_tokens": tokens}})
+
+
+def test_tokens_are_what_the_server_has_counted(server: Receiver) -> None:
+    _, end = one(asked(server, streamed(chat("Hel", "lo", done=False) + usage(7) + DONE)))
+
+    assert (end.tokens, end.token_ids) == (7, ())
+
+
+def test_chunks_are_not_counted_as_tokens(server: Receiver) -> None:
+    assert one(asked(server, streamed(HELLO)))[1].tokens == 0
+
+
+def test_count_of_all_choices_is_none_of_one(server: Receiver) -> None:
+    body = event(chunk("a", "stop")) + event(chunk("b", "stop", index=1)) + usage(7) + DONE
+
+    assert [stream.tokens for stream in asked(server, streamed(body), n=2)] == [0, 0]
+
+
+@pytest.mark.parametrize(("first", "expected"), [(usage(2), 5), (b"", 0)], ids=["all", "in part"])
+def test_count_of_an_answer_that_went_on_is_of_all_of_it_or_none(server: Receiver, first: bytes, expected: int) -> None:
+    rest = chat("lo", done=False) + usage(3) + DONE
+
+    _, end = one(asked(server, dropped(BEGUN + first), streamed(rest), resume="continue"))
+
+    assert (end.finish_reason, end.tokens) == ("stop", expected)
 
 
 # What goes wrong
