@@ -278,10 +278,12 @@ class Fan:
             needed = min((lane.needed(stream) for lane in self._lanes), default=inf)
             stream.forget(int(min(needed, stream.length)) - keep)
 
-    @property
-    def unfinished(self) -> int:
-        """How many streams are not finished everywhere: what is open, and what lanes are still at."""
-        return len(self._accounts.streams)
+    def behind(self, streams: int) -> bool:
+        """Whether a sink has so many streams before it: a producer that makes one after the other had better wait then.
+
+        Not for one that makes no progress, which would keep the text from the others: it is given up by its own limits.
+        """
+        return any(lane.behind(streams) for lane in self._lanes)
 
     def observe(self, observer: Observer, *, patience: float = 0.5) -> None:
         """Call `observer(stream, report)` for each stream when it is finished everywhere, on a thread of its own.

@@ -171,7 +171,8 @@ class LaneOptions(Options):
     )
     buffer_bytes: Size = Field(
         default=64 * 1024 * 1024,
-        description="How far behind, over all its streams, a sink that makes no progress may be; see when_full.",
+        description="How far behind, over all its streams, a sink that makes no progress may be, or 4,096 streams; see "
+        "when_full.",
     )
     when_full: WhenFull = Field(
         default="fail",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _LOOK = 0.05
 # How long a lane may be full and make no progress; where the publisher waits for it, as long as for any call.
 _PATIENCE = 1.0
+# Each stream takes memory beside its text: so many may be behind, however little text they have.
+_STREAMS = 4_096
 
 
 class Relief(Enum):
@@ -56,6 +58,11 @@ class Backlog:
         """The sink has taken something."""
         self._progress_at = now
 
+    def moves(self, cursors: Sequence[Cursor], now: float) -> bool:
+        """Whether the sink takes what it is given, or has not had it for long enough to tell."""
+        waiting = (since for cursor in cursors if (since := cursor.waiting_since) is not None)
+        return now - max(self._progress_at, min(waiting, default=-inf)) < _PATIENCE
+
     def stuck(self, now: float) -> float:
         """For how many seconds the lane has been full and made no progress."""
         return max(0.0, now - max(self._full_since, self._progress_at))
@@ -65,7 +72,7 @@ class Backlog:
         self.look_at = now + _LOOK
         self.late = self._late(cursors, now)
         self.bytes = sum(cursor.waiting for cursor in self.late)
-        if self.bytes <= self._options.buffer_bytes:
+        if self.bytes <= self._options.buffer_bytes and len(self.late) <= _STREAMS:
             self._full_since = inf
             return Relief.WAIT
         self._full_since = min(self._full_since, now)
@@ -76,7 +83,7 @@ class Backlog:
         return Relief.SKIP if policy == "skip" and stuck >= _PATIENCE else Relief.WAIT
 
     def _late(self, cursors: Sequence[Cursor], now: float) -> list[Cursor]:
-        if sum(cursor.waiting for cursor in cursors) <= self._options.buffer_bytes:
+        if sum(cursor.waiting for cursor in cursors) <= self._options.buffer_bytes and len(cursors) <= _STREAMS:
             # Nearly always, and without a closer look at each.
             return []
         if self._options.sequential and not cursors[0].late(now):
@@ -86,8 +93,11 @@ class Backlog:
     def error(self, cursor: Cursor, now: float) -> SinkBehind:
         """Why `cursor`, one of those that are late, is given up."""
         limit, policy = self._options.buffer_bytes, self._options.when_full
+        many = self.bytes <= limit
+        allowed = f"{_STREAMS:,} streams may be" if many else f"buffer_bytes is {limit:,}"
+        advice = [*([] if many else ["a larger buffer_bytes"]), *(["when_full = block"] if policy == "fail" else [])]
         return SinkBehind(
-            f"{cursor.waiting:,} bytes behind, of {self.bytes:,} in all, without progress for {self.stuck(now):.1f} s;"
-            f" buffer_bytes is {limit:,}, and when_full is {policy}\n"
-            f"Try: a larger buffer_bytes{', or when_full = block' if policy == 'fail' else ''}"
+            f"{cursor.waiting:,} bytes behind, of {self.bytes:,} in all{f' and {len(self.late):,} streams' * many},"
+            f" without progress for {self.stuck(now):.1f} s; {allowed}, and when_full is {policy}\n"
+            f"Try: {', or '.join(advice) or 'a sink that keeps up'}"
         )

@@ -249,6 +249,11 @@ class Lane:
         """From which byte on it still needs the text of `stream`; `inf` where it needs none."""
         return self._ledger.needed(stream)
 
+    def behind(self, streams: int) -> bool:
+        """Whether it works, and has so many streams before it."""
+        cursors = [cursor for cursor in self._ledger.cursors if not cursor.over]
+        return len(cursors) >= streams and self._backlog.moves(cursors, monotonic())
+
     def delivery(self, stream: Stream) -> DeliveryReport | None:
         """What became of `stream` so far; None when this lane has done with it."""
         return self._ledger.delivery(stream)

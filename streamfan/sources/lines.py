@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streamfan.fan import Fan
     from streamfan.stream import Stream
 
-# How many lines sinks may have before them: beyond that it is the input that waits.
+# How many lines a sink that works may have before it: beyond that it is the input that waits.
 _AHEAD = 1_000
 _LOOK = 0.02
 
@@ -67,7 +67,7 @@ class Lines:
 
     def _may_begin(self) -> bool:
         """Wait until sinks are not too far behind; False where all is to stop."""
-        while self._fan.unfinished >= _AHEAD and not self._fan.cancelled:
+        while self._fan.behind(_AHEAD) and not self._fan.cancelled:
             sleep(_LOOK)
         return not self._fan.cancelled
 

@@ -14,12 +14,13 @@ import pytest
 
 from streamfan import Fan
 from streamfan.errors import UsageError
+from streamfan.lane import backlog
 from streamfan.plugins import plugins
 from streamfan.source import Request
 from streamfan.sources import lines
 from streamfan.sources.stdin import StdinOptions, StdinSource
 from tests.support.opener import MemoryFan
-from tests.support.sinks import wait_until
+from tests.support.sinks import GatedSink, MemorySink, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -313,13 +314,14 @@ def test_line_is_published_before_its_end_and_cancelling_it_spares_the_next(pipe
 
 def test_sinks_that_are_slow_make_the_input_wait(monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]) -> None:
     monkeypatch.setattr(lines, "_AHEAD", 5)
+    monkeypatch.setattr(backlog, "_PATIENCE", 600)
     go_on = threading.Event()
-    most = 0
+    is_more = False
 
     def slow(text: str, end: bool) -> None:
-        nonlocal most
+        nonlocal is_more
         go_on.wait(30)
-        most = max(most, fan.unfinished)
+        is_more = is_more or fan.behind(6)
 
     reader, writer = pipe
     source = StdinSource(None, StdinOptions.model_validate({"split": "line"}))
@@ -327,17 +329,44 @@ def test_sinks_that_are_slow_make_the_input_wait(monkeypatch: pytest.MonkeyPatch
         thread = threading.Thread(target=source.run, args=(fan, Request()))
         thread.start()
         os.write(writer, b"x\n" * 50)
-        wait_until(lambda: fan.unfinished == 5)
+        wait_until(lambda: fan.behind(5))
         go_on.set()
         wait_until(lambda: fan.report.finished == 50)
         fan.cancel()
         thread.join(30)
 
-    assert most == 5
+    assert not is_more
+
+
+@pytest.mark.parametrize("limit", [10, 1_000], ids=["given up", "behind"])
+def test_sink_that_hangs_keeps_no_line_from_the_others(
+    monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int], limit: int
+) -> None:
+    monkeypatch.setattr(lines, "_AHEAD", 5)
+    monkeypatch.setattr(backlog, "_PATIENCE", 0.2)
+    monkeypatch.setattr(backlog, "_STREAMS", limit)
+    reader, writer = pipe
+    source = StdinSource(None, StdinOptions.model_validate({"split": "line"}))
+    hangs, works = GatedSink("write"), MemorySink()
+    with standard_input(reader), Fan(works, hangs) as fan:
+        thread = threading.Thread(target=source.run, args=(fan, Request()))
+        thread.start()
+        os.write(writer, b"x\n" * 200)
+        wait_until(lambda: fan.report.sinks[0].complete == 200)
+        if limit < 200:
+            wait_until(lambda: fan.report.sinks[1].error is not None)
+        fan.cancel()
+        thread.join(30)
+        hangs.gate.set()
+
+    hung = fan.report.sinks[1]
+    assert (hung.complete == 200) == (limit > 200)
+    assert "10 streams may be" in (hung.error or "") or limit > 200
 
 
 def test_no_line_begins_once_all_is_to_stop(monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]) -> None:
     monkeypatch.setattr(lines, "_AHEAD", 5)
+    monkeypatch.setattr(backlog, "_PATIENCE", 600)
     go_on = threading.Event()
     reader, writer = pipe
     source = StdinSource(None, StdinOptions.model_validate({"split": "line"}))
@@ -345,7 +374,7 @@ def test_no_line_begins_once_all_is_to_stop(monkeypatch: pytest.MonkeyPatch, pip
         thread = threading.Thread(target=source.run, args=(fan, Request()))
         thread.start()
         os.write(writer, b"x\n" * 50)
-        wait_until(lambda: fan.unfinished == 5)
+        wait_until(lambda: fan.behind(5))
         fan.cancel("enough")
         thread.join(30)
         go_on.set()
