@@ -66,12 +66,14 @@ class Source(ABC):
     Attributes:
         name: What the source is called in a specification; equals the name of its entry point.
         aliases: URL schemes that also mean this source; it then gets the whole URL as its target.
+        example: A specification that works, for help; the name alone unless given.
         Options: The model of its options.
         accepts: The fields of `Request` that mean something here; others are refused before `load`.
     """
 
     name: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
+    example: ClassVar[str] = ""
     Options: ClassVar[type[SourceOptions]] = SourceOptions
     accepts: ClassVar[frozenset[str]] = frozenset()
 

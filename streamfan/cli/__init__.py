@@ -36,6 +36,7 @@ _COMMANDS = {
     "tail": "Follow a stream from another process; list streams, or stop one.",
     "replay": "Publish a recording again, to stdout and to every --sink.",
     "sinks": "Show which sinks are installed, or all about one.",
+    "sources": "Show which sources are installed, or all about one.",
     "check": "Parse, load and connect every configured sink, without loading a model.",
     "schema": "Print the JSON Schema of streamfan.toml, for the sinks that are installed.",
     "redis": "Run a Redis for development until Ctrl-C, and print the line that exports its URL.",

@@ -32,7 +32,7 @@ _SINKS = (
         multiple=True,
         metavar="ID.KEY=VALUE",
         shell_complete=completing.options,
-        help="Set an option of a sink; repeatable.",
+        help="Set an option of a sink, or source.KEY=VALUE of the source; repeatable.",
     ),
     click.option("--config", metavar="FILE", help="A streamfan.toml; $STREAMFAN_CONFIG unless given."),
 )
@@ -44,7 +44,7 @@ _GENERATION = (
         "--source",
         metavar="NAME[:TARGET]",
         shell_complete=completing.source_specs,
-        help="Where the text comes from: transformers (default), openai:URL, stdin, ...",
+        help="Where the text comes from: transformers (default), openai:URL, stdin, ...; see streamfan sources.",
     ),
     click.option(
         "-n",

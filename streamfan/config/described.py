@@ -1,4 +1,4 @@
-"""Sinks described from what they declare: their options with type, default and variable, and an example.
+"""Sinks and sources described from what they declare: their options with type, default and variable, and an example.
 
 One place knows how an option is written for people; the command line and the documentation only lay it out.
 """
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from streamfan.plugins import Listing
     from streamfan.sink import Sink
+    from streamfan.source import Source
 
 _NAMES: dict[object, str] = {
     Path: "path",
@@ -47,12 +48,14 @@ class OptionDescription:
     """An option, as people write it.
 
     Attributes:
+        limits: What values it takes, beyond its type; empty where all of them.
         default: A value that could be written; empty where that is impossible, and for secrets.
         variable: The environment variable that sets it, as long as the sink goes by its own name.
     """
 
     name: str
     type: str
+    limits: str
     default: str
     required: bool
     description: str
@@ -73,6 +76,41 @@ class SinkDescription:
     options: tuple[OptionDescription, ...]
     lane: tuple[OptionDescription, ...]
     example: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceDescription:
+    """All that a user wants to know about an installed source.
+
+    Attributes:
+        accepts: What else of a run means something to it: the prompt, and flags by their names.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    distribution: str
+    version: str
+    module: str
+    summary: str
+    accepts: tuple[str, ...]
+    options: tuple[OptionDescription, ...]
+    example: str
+
+
+def describe_source(source: type[Source], listing: Listing) -> SourceDescription:
+    """Describe a source that came from this distribution; makes none."""
+    prompt = ["Once upon a time"] if "prompt" in source.accepts else []
+    return SourceDescription(
+        name=source.name,
+        aliases=source.aliases,
+        distribution=listing.distribution,
+        version=listing.version,
+        module=listing.module,
+        summary=(inspect.getdoc(source) or "").partition("\n")[0],
+        accepts=tuple(sorted(source.accepts)),
+        options=described_options(source.Options, prefix="STREAMFAN_SOURCE"),
+        example=shlex.join(["streamfan", "run", *prompt, "--source", source.example or source.name]),
+    )
 
 
 def describe(sink: type[Sink], listing: Listing) -> SinkDescription:
@@ -108,6 +146,7 @@ def described_options(
         OptionDescription(
             name=name,
             type=type_name(field),
+            limits=limits(field),
             default=_written(field, defaults.get(name, field.get_default(call_default_factory=True))),
             required=field.is_required(),
             description=field.description or "",
@@ -136,6 +175,17 @@ def choices(field: FieldInfo) -> tuple[str, ...]:
     parts = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
     literals = (value for part in parts if get_origin(part) is Literal for value in get_args(part))
     return ("true", "false") if bool in parts else tuple(map(str, literals))
+
+
+def limits(field: FieldInfo) -> str:
+    """The bounds of a number, in words; a duration or size from 0 on has none to speak of."""
+    said = [
+        f"{word} {bound:,}"
+        for name, word in (("ge", "from"), ("gt", "above"), ("le", "up to"), ("lt", "below"))
+        for bound in [getattr(mark, name, None) for mark in field.metadata]
+        if bound is not None and not (name == "ge" and bound == 0 and type_name(field) in {"duration", "size"})
+    ]
+    return " ".join(said)
 
 
 def _named(annotation: Any) -> str:

@@ -69,6 +69,7 @@ class RecordingSource(Source):
     """
 
     name = "recording"
+    example = "recording:out.jsonl"
     Options = RecordingOptions
     options: RecordingOptions
 

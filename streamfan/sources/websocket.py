@@ -56,6 +56,7 @@ class WebSocketSource(ServerSource):
 
     name = "websocket"
     aliases = ("ws", "wss")
+    example = "ws://localhost:8000"
     schemes = ("ws", "wss")
     packages = ("websockets", "tenacity")
     Options = WebSocketOptions

@@ -32,7 +32,7 @@ LOUD = """
         echo: Size = Field(2048, description="How long the echo is.")
         words: tuple[str, ...] = Field(("a", "b"), description="What to shout, " + "and shout again, " * 20)
         names: dict[str, int] | None = Field(None, description="Whom to shout at.")
-        times: int = Field(3, description="How often.")
+        times: int = Field(3, ge=1, le=1000, description="How often.")
         pitch: float | str = Field(1.5, description="How high.")
         shy: bool = Field(False, description="Rather not.")
 
@@ -141,7 +141,7 @@ def test_page_of_a_sink_has_all_that_one_needs_to_use_it() -> None:
         ("          What to shout, " + "and shout again, " * 20).rstrip(),
         "  names   table, no default, $STREAMFAN_LOUD_NAMES",
         "          Whom to shout at.",
-        "  times   integer, default 3, $STREAMFAN_LOUD_TIMES",
+        "  times   integer, from 1 up to 1,000, default 3, $STREAMFAN_LOUD_TIMES",
         "          How often.",
         "  pitch   number or text, default 1.5, $STREAMFAN_LOUD_PITCH",
         "          How high.",
@@ -151,7 +151,7 @@ def test_page_of_a_sink_has_all_that_one_needs_to_use_it() -> None:
     ]
     assert "Options of its lane, -o loud.lane.KEY=VALUE or [sinks.loud.lane]" in result.stdout
     assert "  linger           duration, default 1s, $STREAMFAN_LOUD_LANE_LINGER" in result.stdout
-    assert "  max_bytes        size, default 1KiB, $STREAMFAN_LOUD_LANE_MAX_BYTES" in result.stdout
+    assert "  max_bytes        size, from 4, default 1KiB, $STREAMFAN_LOUD_LANE_MAX_BYTES" in result.stdout
     assert result.stdout.endswith("\nExample\n  streamfan run 'Once upon a time' --sink loud -o loud.volume=low\n")
 
 
@@ -212,6 +212,7 @@ def test_json_of_a_sink_is_what_the_page_says() -> None:
     assert loud["options"][1] == {
         "name": "volume",
         "type": "low | high",
+        "limits": "",
         "default": "low",
         "required": False,
         "description": "How loud, [red]from low[/red] to :smile:.",

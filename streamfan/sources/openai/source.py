@@ -17,6 +17,7 @@ class OpenAISource(ServerSource):
     """Asks a server over HTTP, which answers with server-sent events."""
 
     name = "openai"
+    example = "openai:http://localhost:8000"
     schemes = ("http", "https")
     packages = ("httpx2", "tenacity")
     variable = "OPENAI_BASE_URL"
