@@ -54,7 +54,10 @@ def _table(rows: Sequence[tuple[str, ...]]) -> Iterable[str]:
 
 
 def _plain(stream: RecentStream) -> dict[str, Any]:
-    return {**asdict(stream), "opened": None if stream.opened is None else stream.opened.isoformat()}
+    """By the names of the wire format, where it has one."""
+    said = asdict(stream)
+    opened = None if stream.opened is None else stream.opened.isoformat()
+    return {"stream": said.pop("id"), **said, "opened": opened}
 
 
 def _age(opened: datetime | None) -> str:

@@ -36,7 +36,12 @@ _PATIENT = LaneOptions(when_full="block")
 @click.command(epilog=EPILOG)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @shared.sinks
-@click.option("--speed", metavar="X", help="1 is the recorded rhythm, 2 twice as fast; all at once unless given.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, max=1_000_000),
+    metavar="X",
+    help="1 is the recorded rhythm, 2 twice as fast; 0 is all at once, as where it is not given.",
+)
 @shared.progress
 @shared.delivery
 def replay(
@@ -44,7 +49,7 @@ def replay(
     sinks: tuple[str, ...],
     options: tuple[str, ...],
     config: str | None,
-    speed: str | None,
+    speed: float | None,
     verbose: int,
     **flags: Any,
 ) -> None:

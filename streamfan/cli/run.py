@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,11 @@ from streamfan.cli import options as shared
 from streamfan.cli.session import Session
 from streamfan.config import RunConfig, configure
 from streamfan.errors import UsageError
+from streamfan.events import check_stream_id
+from streamfan.fan import Fan
+
+if TYPE_CHECKING:
+    from streamfan.stream import Stream
 
 EPILOG = """
 \b
@@ -23,7 +28,7 @@ Examples:
   streamfan run --prompts prompts.txt --sink "file:{stream}.txt" -o source.top_p=0.9
   echo "Once upon a time" | streamfan run --model ./my-model
   streamfan run "A story" --source openai:http://localhost:8000 --model my-model
-  some-program | streamfan run --source stdin --sink redis
+  some-program | streamfan run --source stdin --sink redis --id nightly
 
 \b
 Exit codes:
@@ -35,6 +40,29 @@ Exit codes:
   130, 143  interrupted, terminated
   141  every output was closed by its reader
 """
+
+
+class Naming(Fan):
+    """A fan that gives its one stream an id, and what goes beside it, as reasoning does, one that follows from it."""
+
+    def __init__(self, id: str) -> None:
+        check_stream_id(id)
+        super().__init__()
+        self._id = id
+        self._named: Stream | None = None
+
+    def open(self, id: str | None = None, *, meta: dict[str, Any] | None = None, **more: Any) -> Stream:
+        """Open the stream; see `Fan.open`.
+
+        Raises:
+            UsageError: It is not the only one, or has an id of its own.
+        """
+        if self._named is None and id is None:
+            self._named = super().open(self._id, meta=meta, **more)
+            return self._named
+        if self._named is None or (meta or {}).get("of") != self._id:
+            raise UsageError(f"--id {self._id} is one stream's id, and there are several here\nTry: leave --id out")
+        return super().open(id, meta=meta, **more)
 
 
 class RunCommand(click.Command):
@@ -54,11 +82,20 @@ class RunCommand(click.Command):
 @shared.sinks
 @shared.generation
 @click.option("--prompts", metavar="FILE", help="Several prompts, one a line; each becomes a stream.")
+@click.option(
+    "--id", "stream_id", metavar="ID", help="The stream's id; for one stream, and again for its next attempt."
+)
 @click.option("--chat/--no-chat", default=None, help="Put the prompt through the model's chat template.")
 @shared.progress
 @shared.delivery
 def run(
-    prompt: str | None, sinks: tuple[str, ...], options: tuple[str, ...], config: str | None, verbose: int, **flags: Any
+    prompt: str | None,
+    sinks: tuple[str, ...],
+    options: tuple[str, ...],
+    config: str | None,
+    verbose: int,
+    stream_id: str | None,
+    **flags: Any,
 ) -> None:
     """Generate text from PROMPT, live, to stdout and to every --sink.
 
@@ -67,7 +104,20 @@ def run(
     console.log_to_stderr(verbose)
     configured = configure(sinks=sinks, options=options, config=config, flags=flags)
     request = configured.request_for(_prompt(prompt, configured))
-    sys.exit(Session(configured, request).run())
+    fan = Fan() if stream_id is None else _naming(stream_id, configured)
+    sys.exit(Session(configured, request, fan).run())
+
+
+def _naming(id: str, configured: RunConfig) -> Fan:
+    several = [
+        name
+        for name in ("n", "num_return_sequences", "split")
+        if getattr(configured.source.options, name, None) not in {None, 1}
+    ]
+    if configured.request.prompts or several:
+        what = f"source.{several[0]}" if several else "--prompts"
+        raise UsageError(f"--id {id} is one stream's id, and {what} makes several\nTry: one of the two")
+    return Naming(id)
 
 
 def _prompt(given: str | None, configured: RunConfig) -> str | None:

@@ -141,6 +141,12 @@ class TransformersSource(Source):
 
     def _check_options(self, prompts: int) -> None:
         options = self.options
+        beams = options.generate.get("num_beams", 1)
+        if isinstance(beams, int) and beams > 1:
+            raise UsageError(
+                f"beam search cannot be streamed, and num_beams is {beams}: only its end tells which text it is\n"
+                "Try: leave num_beams out of source.generate"
+            )
         if options.assistant and (prompts > 1 or options.num_return_sequences > 1 or options.continuous):
             raise UsageError(
                 "an assistant can help with one stream at a time\nTry: one prompt, without num_return_sequences and "

@@ -92,6 +92,26 @@ def test_reasoning_and_body_are_options(shell: Shell, server: Receiver) -> None:
     assert server.posted[0].event["top_p"] == 0.5
 
 
+def test_id_of_several_answers_is_refused_before_any_is_asked_for(shell: Shell, server: Receiver) -> None:
+    done = shell.run("run", "hi", "--source", source(server), "--id", "mine", "-o", "source.n=2")
+
+    assert (done.code, server.posted) == (2, ())
+    assert "--id mine is one stream's id, and source.n makes several" in done.stderr
+
+
+def test_id_is_the_answers_and_its_reasoning_has_one_that_follows_from_it(shell: Shell, server: Receiver) -> None:
+    server.script(streamed(event(chunk(reasoning="hm")) + chat("yes")))
+    options = ("-o", "source.reasoning=true", "-s", "file:{stream}.txt", "--quiet", "--id", "mine")
+
+    done = shell.run("run", "hi", "--source", source(server), *options)
+
+    assert done.code == 0, done
+    assert {path.name: path.read_text() for path in shell.folder.glob("*.txt")} == {
+        "mine.txt": "yes",
+        "mine-reasoning.txt": "hm",
+    }
+
+
 def test_interrupt_hangs_up_and_keeps_the_text(shell: Shell, server: Receiver) -> None:
     # One that goes on, to see that nobody listens.
     server.script(endless(b"HTTP/1.1 200 OK\r\n\r\n" + BEGUN, b": there\n\n", 0.01))

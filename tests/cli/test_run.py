@@ -565,3 +565,51 @@ def test_wrong_prompts_and_options_of_the_source_are_said(shell: Shell, argument
     done = shell.run("run", *arguments)
 
     assert (done.code, said in done.stderr, TRACEBACK in done.stderr) == (2, True, False), done
+
+
+# An id of one's own
+
+
+def test_stream_has_the_id_that_was_given(shell: Shell) -> None:
+    done = shell.stdin("text", "-s", "file:{stream}.txt", "--id", "mine")
+
+    assert done.code == 0, done
+    assert shell.file("mine.txt") == "text"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--id", "a b"), "stream id 'a b' is malformed"),
+        (("--id", "mine", "-o", "source.split=line"), "source.split makes several"),
+        (("--id", "mine", "--source", "several"), "there are several here"),
+        (("--id", "mine", "--source", "named"), "there are several here"),
+    ],
+)
+def test_id_that_cannot_be_is_refused(shell: Shell, arguments: tuple[str, ...], said: str) -> None:
+    shell.install_source("several", SEVERAL)
+    shell.install_source("named", NAMED)
+
+    done = shell.stdin("text", *arguments)
+
+    assert (done.code, done.stdout) == (2, b"")
+    assert said in done.stderr
+
+
+SEVERAL = """
+    def run(self, fan, request):
+        with fan.open(), fan.open():
+            pass
+"""
+NAMED = """
+    def run(self, fan, request):
+        with fan.open("of-its-own"):
+            pass
+"""
+
+
+def test_beam_search_is_refused_before_a_model_is_loaded(shell: Shell) -> None:
+    done = shell.run("run", "hi", "--model", "/no/such/model", "-o", 'source.generate={"num_beams": 2}')
+
+    assert (done.code, done.stdout) == (2, b"")
+    assert "beam search cannot be streamed, and num_beams is 2" in done.stderr

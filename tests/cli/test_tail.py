@@ -568,7 +568,7 @@ def test_the_list_as_json_is_for_programs(shell: Shell, ended: Producer) -> None
 
     (stream,) = json.loads(done.stdout)
     assert stream == {
-        "id": "s",
+        "stream": "s",
         "state": "stop",
         "model": "demo",
         "opened": ended.info.time.isoformat(),
