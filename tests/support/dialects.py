@@ -1,6 +1,7 @@
-"""What servers send: the dialects of real ones as they were recorded, and streams that break the rules.
+"""What servers send: the dialects of real ones, and streams that break the rules.
 
-Recorded from transformers serve 5.23.0, llama-cpp-python 0.3.36, mlx-lm 0.32.2 and vLLM 0.32.0, shortened.
+Written by hand after what was measured of transformers serve 5.23.0, llama-cpp-python 0.3.36, mlx-lm 0.32.2 and vLLM
+0.32.0; none of it is a recording. The servers of transformers and mlx-lm are also tested themselves.
 """
 
 from __future__ import annotations
