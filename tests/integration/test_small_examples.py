@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.dialects import chat, event
+from tests.support.model_server import streamed
+from tests.support.receiver import Receiver
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATIENCE = 50
 
@@ -24,10 +28,12 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, name: str, *arguments: str) -> tuple[str, str]:
-        """What it writes to stdout and stderr."""
+    def __call__(self, name: str, *arguments: str, said: str = "") -> tuple[str, str]:
+        """What it writes to stdout and stderr, where somebody types what is `said`."""
         command = [sys.executable, str(EXAMPLES / f"{name}.py"), *arguments]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(
+            command, cwd=self.folder, input=said.encode(), capture_output=True, timeout=PATIENCE, check=False
+        )
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode(), done.stderr.decode()
 
@@ -61,7 +67,7 @@ def test_code_monitor_stops_the_model_at_the_first_line_that_is_no_python(run: R
 def test_translation_shows_how_many_tokens_there_are(run: Run) -> None:
     _, said = run("translation")
 
-    shown = [int(count) for count in re.findall(r"French: (\d+) of 100", said)]
+    shown = [int(count) for count in re.findall(r"(\d+) of 100 tokens, [^\n]+; behind: stdout", said)]
     assert shown == sorted(shown)
     assert 0 < shown[-1] <= 100
     assert f"[{shown[-1]} tokens in" in said
@@ -106,3 +112,24 @@ def test_metrics_are_those_of_tokens(run: Run) -> None:
     average, median, last = (number(rf"{name} ([\d.]+) ms", said) for name in ("average", "p50", "p99"))
     assert 0 < median <= last
     assert average > 0
+
+
+def test_chat_answers_what_is_asked_and_keeps_each_answer(run: Run) -> None:
+    text, said = run("chat", said="A story about a fox\nAnd about a cat\nquit\nnever asked\n")
+
+    kept = [path.read_text() for path in sorted(run.folder.glob("chat-*.txt"))]
+    assert (len(kept), said.count("You: ")) == (2, 3)
+    # On stdout an answer begins on a line of its own.
+    assert "".join("".join(kept).split()) == "".join(text.split()) != ""
+
+
+def test_chat_with_a_server_sends_what_was_said_and_forgets_what_failed(run: Run) -> None:
+    with Receiver() as server:
+        server.script(streamed(chat("one")), streamed(event({"error": "no"})), streamed(chat("three")))
+
+        text, said = run("chat", f"http://127.0.0.1:{server.port}", said="first\nsecond\nthird\nquit\n")
+
+    asked = [[it["content"] for it in posted.event["messages"]] for posted in server.posted]
+    system = "You are a helpful assistant."
+    assert (text, said.count("Error: ")) == ("one\nthree", 1)
+    assert asked == [[system, "first"], [system, "first", "one", "second"], [system, "first", "one", "third"]]
