@@ -52,7 +52,7 @@ def test_a_server_that_repeats_a_command_does_not_repeat_the_password_here() -> 
     with RedisServer('rename-command AUTH ""') as server:
         sink = RedisSink(server.url.replace("//", f"//user:{QUOTED}@"))
 
-        with pytest.raises(Permanent, match="unknown command 'AUTH'") as caught:
+        with pytest.raises(Permanent, match=r"unknown command .AUTH.") as caught:
             sink.connect()
 
     assert "s3cr3t" not in str(caught.value)
