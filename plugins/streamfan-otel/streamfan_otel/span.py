@@ -47,10 +47,8 @@ class StreamSpan:
     ) -> None:
         self.position = 0
         self._start = _nanoseconds(stream.time)
-        self._content = bytearray()
-        # What is recorded at most.
-        self._room = options.max_content if options.capture_content else 0
-        self._capture = options.capture_content
+        self._content = bytearray() if options.capture_content else None
+        self._max_content = options.max_content
         attributes = at_start(stream, options)
         self._span = tracer.start_span(
             " ".join(str(attributes[name]) for name in (OPERATION, REQUEST_MODEL) if name in attributes),
@@ -69,9 +67,8 @@ class StreamSpan:
     def write(self, chunk: Chunk) -> None:
         """Take note of a piece of text."""
         self.position = chunk.end
-        if self._room:
-            self._content += chunk.data[: self._room]
-            self._room = max(0, self._room - len(chunk.data))
+        if self._content is not None:
+            self._content += chunk.data[: self._max_content - len(self._content)]
 
     def end(self, end: End) -> None:
         """The stream is over."""
@@ -93,7 +90,7 @@ class StreamSpan:
         self._span.end()
 
     def _record_content(self, finish_reason: str) -> None:
-        if not self._capture:
+        if self._content is None:
             return
         # A code point that was cut is left out.
         text = self._content.decode(errors="ignore")

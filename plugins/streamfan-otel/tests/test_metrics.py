@@ -105,7 +105,9 @@ def test_chunks_are_not_taken_for_tokens(memory: Memory, fan: Fan) -> None:
 
 
 def test_failed_streams_can_be_told_apart(memory: Memory, fan: Fan) -> None:
-    fan.open(model="m").fail(MemoryError("out of memory"))
+    failing = fan.open(model="m")
+    failing.write("Once", [1])
+    failing.fail(MemoryError("out of memory"))
     generate(fan)
 
     points = measured(memory, fan)
@@ -114,6 +116,10 @@ def test_failed_streams_can_be_told_apart(memory: Memory, fan: Fan) -> None:
             "MemoryError": 1,
             None: 1,
         }
+
+    # By the conventions only durations tell.
+    names = {_TOKENS, "gen_ai.server.time_to_first_token"}
+    assert not [point for name in names for point in points[name] if "error.type" in point.attributes]
 
 
 def test_reasoning_is_a_part_of_another_stream(memory: Memory, fan: Fan) -> None:
