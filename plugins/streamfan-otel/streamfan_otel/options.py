@@ -31,7 +31,7 @@ class OtelOptions(SinkOptions):
         default=64 * 1024, description="How much text of one stream is recorded; the rest of it is left out."
     )
     flush_timeout: Seconds = Field(
-        default=3.0,
+        default=5.0,
         description="How long the end waits for a collector: the sink's for spans, and the program's for metrics. "
         "Not where the program has set up OpenTelemetry by itself.",
     )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
+_making = threading.Lock()
 _PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 _BROUGHT_BY = {
     "otlp_proto_http": "streamfan-otel[sdk]",
@@ -105,22 +106,28 @@ class _Watched(SpanExporter):
             self._exporter.shutdown()
 
 
-@cache
 def own_meter_provider(flush_timeout: float) -> MeterProvider:
-    """The provider of metrics, one for a process: two would send everything twice.
+    """The provider of metrics, one for a process: what two of them send cannot be told apart.
 
-    What it has at the interpreter's exit is exported then, in `flush_timeout` seconds.
+    What it has at the interpreter's exit is exported then, in `flush_timeout` seconds; the last one given counts.
 
     Raises:
         ConfigError: The environment asks for an exporter that is not installed.
     """
+    with _making:
+        provider = _meter_provider()
+        atexit.unregister(provider.shutdown)
+        atexit.register(provider.shutdown, timeout_millis=flush_timeout * 1000)
+    return provider
+
+
+@cache
+def _meter_provider() -> MeterProvider:
     readers = [
         exporter if isinstance(exporter, MetricReader) else PeriodicExportingMetricReader(exporter)
         for exporter in _exporters("metrics")
     ]
-    provider = MeterProvider(readers, resource=_resource(), shutdown_on_exit=False)
-    atexit.register(provider.shutdown, timeout_millis=flush_timeout * 1000)
-    return provider
+    return MeterProvider(readers, resource=_resource(), shutdown_on_exit=False)
 
 
 def _resource() -> Resource:

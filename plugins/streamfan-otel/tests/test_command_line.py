@@ -35,7 +35,8 @@ def run(*arguments: str, text: str = _TEXT, **environment: str) -> subprocess.Co
         input=text,
         capture_output=True,
         text=True,
-        env={**inherited, **environment},
+        # Longer than a slow machine takes; an option goes before it.
+        env={**inherited, "STREAMFAN_OTEL_FLUSH_TIMEOUT": "20s", **environment},
         timeout=PATIENCE,
         check=False,
     )

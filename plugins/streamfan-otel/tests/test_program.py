@@ -125,6 +125,24 @@ def test_close_timeout_of_the_fan_is_kept_whatever_the_collector_does(monkeypatc
     fan.report.raise_for_failures()
 
 
+def test_own_provider_of_metrics_is_one_for_the_process(collector: Collector) -> None:
+    code = (
+        "from streamfan import Fan\n"
+        "from streamfan_otel import Metrics, OtelOptions\n"
+        "for number in (1, 2):\n"
+        "    with Fan() as fan:\n"
+        "        fan.observe(Metrics(OtelOptions(flush_timeout=20 + number)), patience=30)\n"
+        "        fan.open().end()\n"
+    )
+
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+    subprocess.run([sys.executable, "-c", code], env=environment, timeout=PATIENCE, check=True)
+
+    assert len(collector.measurements) == 1
+    (point,) = collector.metrics["gen_ai.client.operation.duration"].histogram.data_points
+    assert point.count == 2
+
+
 def test_missing_sdk_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamfan_otel.environment.find_spec", lambda name: None)
     other = RecordingSink()
