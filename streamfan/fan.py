@@ -272,9 +272,9 @@ class Fan:
 
         So a stream without an end needs no more and more memory. A sink that is added later, or whose destination has
         forgotten more than that, cannot be given the stream any more, and who reads it from the start is told so. With
-        an observer nothing is let go of: it is given the stream.
+        an observer that keeps the text nothing is let go of.
         """
-        if not self._observers.any:
+        if not self._observers.keep_text:
             needed = min((lane.needed(stream) for lane in self._lanes), default=inf)
             stream.forget(int(min(needed, stream.length)) - keep)
 
@@ -285,15 +285,16 @@ class Fan:
         """
         return any(lane.behind(streams) for lane in self._lanes)
 
-    def observe(self, observer: Observer, *, patience: float = 0.5) -> None:
+    def observe(self, observer: Observer, *, patience: float = 0.5, keep_text: bool = True) -> None:
         """Call `observer(stream, report)` for each stream when it is finished everywhere, on a thread of its own.
 
         Also for those that lanes are still at when the fan is closed: they are given up then.
 
         Args:
             patience: Seconds that it has at the end in any case, also where a sink has taken all the time.
+            keep_text: Whether it may want all of the text; without, `forget` may have let go of a stream's beginning.
         """
-        self._observers.add(observer, patience)
+        self._observers.add(observer, patience, keep_text=keep_text)
 
     @property
     def report(self) -> Report:

@@ -48,4 +48,5 @@ def streamfan_finished(stream: Stream, report: StreamReport) -> None:
     """Observe a stream that is over: it has an outcome, and every lane has closed it or given it up.
 
     Called once per stream, never on the thread that produces text. What it raises is logged, and changes nothing else.
+    Of a stream without an end only the last text may be kept, from `stream.start` on.
     """

@@ -23,25 +23,26 @@ log = logging.getLogger("streamfan.observers")
 
 
 class Observers:
-    """Whoever wants to know of finished streams, in the order of their finishing."""
+    """Whoever wants to know of finished streams, in the order of their finishing.
+
+    Attributes:
+        keep_text: Whether one of them may want all of a stream's text.
+    """
 
     def __init__(self) -> None:
+        self.keep_text = False
         self._lock = threading.Lock()
         self._observers: tuple[_Observing, ...] = ()
 
-    def add(self, observer: Observer, patience: float) -> None:
+    def add(self, observer: Observer, patience: float, *, keep_text: bool) -> None:
         """Tell `observer` of every stream that finishes from now on.
 
         Args:
             patience: Seconds that it has at the end, if nobody else leaves it any.
         """
         with self._lock:
+            self.keep_text |= keep_text
             self._observers = (*self._observers, _Observing(observer, patience))
-
-    @property
-    def any(self) -> bool:
-        """Whether there are some."""
-        return bool(self._observers)
 
     def tell(self, stream: Stream, report: StreamReport) -> None:
         """Say that `stream` is finished; returns at once."""

@@ -126,7 +126,8 @@ class Session:
         for sink in self._config.sinks:
             self._fan.add(sink.sink, id=sink.id, lane=sink.lane)
         for observer in plugins().observers():
-            self._fan.observe(observer)
+            # That a plugin is installed must not cost the memory of a stream without an end.
+            self._fan.observe(observer, keep_text=False)
         if self._config.spill is not None:
             self._fan.observe(self._config.spill, patience=_KEEPING)
 

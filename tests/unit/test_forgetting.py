@@ -175,6 +175,18 @@ def test_nothing_is_let_go_of_while_somebody_observes() -> None:
     assert texts == ["a" * 1000]
 
 
+def test_text_is_let_go_of_where_observers_do_without() -> None:
+    starts: list[int] = []
+    with Fan(Keeping()) as fan:
+        fan.observe(lambda stream, report: starts.append(stream.start), keep_text=False)
+        with fan.open() as stream:
+            stream.write("a" * 1000)
+            stream.write("b")
+            wait_until(lambda: _forgotten(fan, stream) == 1000)
+
+    assert starts == [1000]
+
+
 def test_standard_input_without_an_end_needs_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Thirty times as much text as is kept goes through; what is there at the end, and at most, is a part of it."""
     monkeypatch.setattr(stdin, "_KEEP", 1 << 20)
