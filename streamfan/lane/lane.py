@@ -1,4 +1,4 @@
-"""The lane itself: what it does next, on its own thread, and what others ask of it meanwhile."""
+"""The lane itself: its thread, and what others ask of it while that is at work."""
 
 from __future__ import annotations
 
@@ -9,19 +9,15 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from streamfan.counters import Counters
-from streamfan.cursor import Cursor, Step, describe
+from streamfan.cursor import Cursor, describe
 from streamfan.dispatcher import Bell
-from streamfan.errors import ConfigError, Permanent, SinkBehind, SinkClosed, SinkTimeout
-from streamfan.lane.backlog import Backlog, Relief
-from streamfan.lane.calls import Calls, forget_frames
+from streamfan.errors import ConfigError, SinkTimeout
+from streamfan.lane.backlog import Backlog
+from streamfan.lane.calls import Calls
 from streamfan.lane.health import Health
 from streamfan.lane.ledger import Ledger
-from streamfan.lane.outage import Outage
-from streamfan.lane.pace import Pace
-from streamfan.lane.reaching import Reaching
-from streamfan.lane.steps import Steps
+from streamfan.lane.serving import Serving
 from streamfan.report import SinkReport, State
-from streamfan.retry import may_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,26 +72,15 @@ class Lane:
         self._counters = Counters(self.options.buffer_bytes)
         self._calls = Calls(id, self.options, self._working, self._counters)
         self._ledger = Ledger(id, self._counters, settled)
-        self._steps = Steps(sink, self._calls)
-        self._reaching = Reaching(self.options)
         self._backlog = Backlog(self.options)
+        self._health = Health(id)
         self._dispatcher = dispatcher
         self._brake = dispatcher.brake
-        self._pace = Pace(self.linger)
-        self._attentive = False
-        # Whether every stream was given up.
-        self._idle = False
-        self._outage = Outage()
-        # Whose call is under way, so that nobody else may settle it.
-        self._serving: Cursor | None = None
-        self._retrying: set[Cursor] = set()
+        self._serving = Serving(sink, self.options, self._calls, self._ledger, self._backlog, self._health, self._brake)
         self._bell = Bell()
-        self._deadline = inf
-        self._finishing = False
+        self._attentive = False
         self._ended = False
-        self._left = False
         self._abandoned = False
-        self._health = Health(id)
         # daemon: a sink stuck in its client library must not keep the interpreter alive.
         self._thread = threading.Thread(target=self._run, name=f"streamfan-{id}", daemon=True)
 
@@ -127,9 +112,10 @@ class Lane:
         # Never waits: a lane that is at work is looked at next time.
         if monotonic() >= self._backlog.look_at and self._working.acquire(blocking=False):
             try:
-                self._relieve()
+                self._serving.relieve()
             finally:
                 self._working.release()
+            self._note_state()
 
     @property
     def check_at(self) -> float:
@@ -144,12 +130,12 @@ class Lane:
 
     def finish(self) -> None:
         """Take no more streams: deliver what there is, disconnect, and end."""
-        self._finishing = True
+        self._serving.finishing = True
         self.wake()
 
     def expire(self, deadline: float) -> None:
         """Deliver nothing after `deadline` on the monotonic clock, whatever is left then."""
-        self._deadline = min(self._deadline, deadline)
+        self._serving.deadline = min(self._serving.deadline, deadline)
         self.wake()
 
     def join(self, until: Callable[[], float]) -> bool:
@@ -170,17 +156,17 @@ class Lane:
     @property
     def reached(self) -> threading.Event:
         """Set when it is known whether the destination can be reached at the start."""
-        return self._reaching.decided
+        return self._serving.reaching.decided
 
     @property
     def connected(self) -> bool:
         """Whether the sink has been reached."""
-        return self._reaching.connected
+        return self._serving.reaching.connected
 
     @property
     def left(self) -> bool:
         """Whether the destination has closed by itself, as a pipe does."""
-        return self._left
+        return self._serving.left
 
     @property
     def failed(self) -> bool:
@@ -197,9 +183,9 @@ class Lane:
         """The aggregate of its streams."""
         if self._health.failing or (self._ended and self._ledger.failed):
             return State.FAILED
-        if self._left or self._ended:
+        if self._serving.left or self._ended:
             return State.CLOSED
-        if self.stalled_in or self._reaching.trying or self._retrying:
+        if self.stalled_in or self._serving.reaching.trying or self._serving.retrying:
             return State.DEGRADED
         return State.OK if self.connected else State.STARTING
 
@@ -228,7 +214,7 @@ class Lane:
             waiting_in=call.method if call is not None and self._abandoned else self.stalled_in,
             error=self._failure if tally.failed or self._health.failing else None,
             trouble=self._trouble() if self.state is State.DEGRADED else None,
-            left=self._left,
+            left=self._serving.left,
             metrics=metrics,
         )
 
@@ -283,37 +269,37 @@ class Lane:
                 self._health.fault(error)
                 for cursor in self._ledger.cursors:
                     self._give_up(cursor, error)
-            if self._reaching.error is not None and not self._left:
+            if self._serving.reaching.error is not None and not self._serving.left:
                 # Also where it was to be tried again, but there was nothing to deliver.
-                self._health.fault(self._reaching.error)
+                self._health.fault(self._serving.reaching.error)
             _, refused = self._calls.attempt("disconnect", self.sink.disconnect)
             if refused is not None:
                 # What a destination says when it is let go may well be that it has not kept what it was given.
                 self._health.fault(refused)
             self._ended = True
-            self._brake.release(self)
+            self._brake.release(self._serving)
             self._note_state()
 
     def _give_up(self, cursor: Cursor, error: BaseException) -> None:
         """Leave a stream because of a fault of this module; another fault keeps no other stream here."""
         try:
             cursor.give_up(error)
-            self._settle(cursor)
+            self._serving.settle(cursor)
         except Exception:  # a fault again
             log.exception("sink %r: stream %r is left as it is", self.id, cursor.stream.id)
 
     def _deliver(self) -> None:
-        while not self._done:
-            wake_at = self._round()
+        while not self._serving.done:
+            wake_at = self._serving.round()
             self._note_state()
             # The round may have settled the last stream, and then nobody will ring again.
-            if not self._done:
+            if not self._serving.done:
                 self._sleep(wake_at)
 
     def _sleep(self, wake_at: float) -> None:
         now = monotonic()
-        wake_at = min(wake_at, self._pace.look_at(now))
-        was, self._attentive = self._attentive, self._pace.flows or self._idle
+        wake_at = min(wake_at, self._serving.pace.look_at(now))
+        was, self._attentive = self._attentive, self._serving.pace.flows or self._serving.idle
         if was and not self._attentive:
             # What has been written since this lane looked was written without a word to anybody.
             self._dispatcher.attend()
@@ -323,107 +309,6 @@ class Lane:
         finally:
             self._working.acquire()
 
-    @property
-    def _done(self) -> bool:
-        return self._finishing and not self._ledger.cursors
-
-    def _round(self) -> float:
-        """Serve every stream that is due, once, and say when the next one will be."""
-        if self._left:
-            self._let_go(None)
-        elif monotonic() >= self._deadline:
-            self._let_go(SinkTimeout("the time for delivery was over"))
-        elif not self.connected and not self._reach():
-            return min(self._reaching.at, self._deadline)
-        cursors = self._ledger.cursors
-        wake_at, served = inf, False
-        self._idle = all(cursor.over for cursor in cursors)
-        for cursor in cursors[:1] if self.options.sequential else cursors:
-            if cursor.dormant and (cursor.beat_at == inf or monotonic() < cursor.beat_at):
-                wake_at = min(wake_at, cursor.beat_at)
-                continue
-            due = cursor.due(monotonic())
-            if self._left_off and not (cursor.over or cursor.owes_only_close):
-                # The call for another stream took all the time, or was the last that the destination wanted.
-                return 0.0
-            if due <= monotonic() and not self._held(cursor):
-                self._serve(cursor)
-                served = True
-                due = cursor.due(monotonic())
-            wake_at = min(wake_at, max(due, self._outage.until), self._beat(cursor))
-        if self._backlog.full or (self._pace.flows and monotonic() >= self._backlog.look_at):
-            # At once: a publisher may wait for it.
-            self._relieve()
-        if served and not (len(cursors) == 1 and self._pace.flows and not self._left and self._ledger.cursors):
-            # Calls take time, and change what the others may do: look again before sleeping.
-            return 0.0
-        return wake_at if monotonic() >= self._deadline else min(wake_at, self._deadline)
-
-    @property
-    def _left_off(self) -> bool:
-        """Whether nothing more is to be delivered."""
-        return self._left or monotonic() >= self._deadline
-
-    def _reach(self) -> bool:
-        """Connect the sink, or plan the next try; a destination that was given up is tried again for a new stream."""
-        reaching = self._reaching
-        if self._health.failing and not self._ledger.cursors:
-            reaching.rest()
-            return False
-        # At the end nobody waits for a destination that was given up before.
-        last = self._finishing and self._health.failing
-        if reaching.at != inf and monotonic() < reaching.at and not last:
-            return False
-        _, error = self._calls.attempt("connect", self.sink.connect)
-        if error is None:
-            self._health.failing = False
-            reaching.worked()
-            return True
-        if not reaching.failed(error, monotonic(), self._deadline, last=last):
-            self._not_reached(error)
-        return False
-
-    def _not_reached(self, error: BaseException) -> None:
-        self._left = isinstance(error, SinkClosed)
-        if not self._left:
-            self._health.fault(error)
-            self._let_go(error)
-        self._reaching.give_up()
-
-    def _held(self, cursor: Cursor) -> bool:
-        """Whether it is not this stream's turn to try a destination that is down."""
-        outage = self._outage
-        now = monotonic()
-        if outage.error is None or not outage.on or now >= min(outage.at, self._deadline):
-            return False
-        cursor.hold(outage.error, now)
-        return True
-
-    def _serve(self, cursor: Cursor) -> None:
-        self._serving = cursor
-        step, error = self._next_step(cursor)
-        # Whoever looked after this lane meanwhile may have given the stream up.
-        wanted = step is not None and (step is Step.CLOSE or not cursor.over)
-        if step is not None and wanted and error is None:
-            error = self._steps.take(cursor, step)
-        self._serving = None
-        if error is not None:
-            self._failed(cursor, step or Step.WRITE, error)
-        elif step is not None and wanted:
-            self._worked(cursor, step)
-        (self._retrying.add if cursor.retrying else self._retrying.discard)(cursor)
-        if cursor.done:
-            self._settle(cursor)
-        elif isinstance(cursor.error, SinkBehind):
-            self._ledger.settle(cursor)
-
-    def _next_step(self, cursor: Cursor) -> tuple[Step | None, BaseException | None]:
-        try:
-            return cursor.step(), None
-        except BaseException as error:  # noqa: BLE001 - foreign code: the sink is asked for the size of a piece
-            forget_frames(error)
-            return Step.WRITE, error
-
     def _size(self, text: str) -> int:
         """How large the sink says that `text` is."""
         size, error = self._calls.attempt("size", lambda: self.sink.size(text))
@@ -431,99 +316,6 @@ class Lane:
             raise error
         assert size is not None, "nothing was raised"
         return size
-
-    def _worked(self, cursor: Cursor, step: Step) -> None:
-        if step is Step.WRITE:
-            self._pace.wrote(monotonic())
-        # Where a stream is opened again and again, and each write fails, nothing has worked.
-        if step is not Step.OPEN and cursor.error is None:
-            self._health.failing = False
-        if step is not Step.OPEN or not cursor.retrying:
-            self._backlog.progress(monotonic())
-            self._outage.worked()
-
-    def _failed(self, cursor: Cursor, step: Step, error: BaseException) -> None:
-        now = monotonic()
-        if isinstance(error, SinkClosed):
-            self._left = True
-            cursor.give_up(None, step)
-            return
-        cursor.failed(error, step, now, self._deadline)
-        if cursor.error is error:
-            self._health.fault(error)
-        if may_pass(error):
-            self._outage.failed(cursor, error, now)
-            if self._outage.on:
-                self._give_up_those_out_of_time(error, now)
-
-    def _give_up_those_out_of_time(self, error: BaseException, now: float) -> None:
-        """What one stream has met at a destination that is down, all have met."""
-        for cursor in self._ledger.cursors:
-            if cursor.out_of_time(now) or now >= self._deadline:
-                # One that was given up before has been waiting to be closed.
-                cursor.give_up(error, Step.CLOSE if cursor.over else None)
-                self._health.fault(error)
-                if cursor.done:
-                    self._settle(cursor)
-
-    # What happens when it is too far behind, on its own thread or the clock's
-
-    def _relieve(self) -> None:
-        now = monotonic()
-        relief = self._backlog.measure(self._ledger.cursors, now)
-        if relief is Relief.GIVE_UP:
-            self._leave_behind(now)
-        elif relief is Relief.SKIP:
-            for cursor in self._backlog.late:
-                cursor.skip()
-        if self.options.when_full == "block":
-            (self._brake.hold if self._backlog.full else self._brake.release)(self)
-
-    def _leave_behind(self, now: float) -> None:
-        """Give up every stream that is behind, and settle it: its text is kept no longer than it is generated."""
-        for cursor in self._backlog.late:
-            cursor.give_up(error := self._backlog.error(cursor, now))
-            self._health.fault(error)
-            self._retrying.discard(cursor)
-            if cursor is self._serving:
-                continue
-            if cursor.done:
-                self._settle(cursor)
-            else:
-                self._ledger.settle(cursor)
-        self._backlog.measure(self._ledger.cursors, now)
-        self._note_state()
-
-    def _beat(self, cursor: Cursor) -> float:
-        """Beat if it is time to; says when it will be."""
-        if self.sink.heartbeat is None or not cursor.beating:
-            return inf
-        if monotonic() >= cursor.beat_at:
-            # A beat that fails is not retried, the next one comes; a write will tell whether the destination is gone.
-            error = self._steps.beat(cursor)
-            self._health.beaten(error)
-            if isinstance(error, Permanent):
-                # A stream that another writer has taken over, say: no later beat and no write will work.
-                cursor.give_up(error)
-                self._health.fault(error)
-        return cursor.beat_at
-
-    def _let_go(self, error: BaseException | None) -> None:
-        """Deliver no more of any stream; those that were opened are still closed."""
-        for cursor in self._ledger.cursors:
-            if not (cursor.over or cursor.owes_only_close):
-                cursor.give_up(error)
-                self._retrying.discard(cursor)
-                if error is not None:
-                    self._health.fault(error)
-            if cursor.done:
-                self._settle(cursor)
-
-    def _settle(self, cursor: Cursor) -> None:
-        """Owe nothing more to a stream."""
-        self._retrying.discard(cursor)
-        self._outage.forget(cursor)
-        self._ledger.remove(cursor)
 
     def _note_state(self) -> None:
         self._health.note(self.state, self._trouble)

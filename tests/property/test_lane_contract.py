@@ -131,7 +131,7 @@ class LaneContract(RuleBasedStateMachine):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         self.now = 1000.0
-        for module in ("lane.lane", "lane.calls", "stream", "dispatcher"):
+        for module in ("lane.lane", "lane.serving", "lane.calls", "stream", "dispatcher"):
             self.patch.setattr(f"streamfan.{module}.monotonic", lambda: self.now)
         self.dispatcher = Dispatcher()
         self.streams: list[Stream] = []
@@ -223,7 +223,7 @@ class LaneContract(RuleBasedStateMachine):
 
     def _serve(self, rounds: int) -> None:
         for _ in range(rounds):
-            self.lane._round()
+            self.lane._serving.round()
             self.now += 0.3
 
     @precondition(lambda self: len(self.streams) > 5)
@@ -260,13 +260,13 @@ class LaneContract(RuleBasedStateMachine):
             stream.end()
         self.lane.finish()
         for _ in range(500):
-            if self.lane._done:
+            if self.lane._serving.done:
                 break
-            self.lane._round()
+            self.lane._serving.round()
             self.look()
             self.now += 1.0
         self.look()
-        assert self.lane._done, "the lane goes on for ever"
+        assert self.lane._serving.done, "the lane goes on for ever"
         assert {stream for stream, _ in self.settled} == set(self.streams)
         assert len(self.settled) == len(self.streams), "settled twice"
         assert not self.sink.broken
@@ -286,7 +286,7 @@ class LaneContract(RuleBasedStateMachine):
         else:
             assert report.error is not None or report.lost or report.skipped, "incomplete, and nobody says why"
         # Where the destination is down, one close that fails is enough to know what becomes of the others.
-        closable = stream.id in self.sink.opened and self.lane._outage.error is None
+        closable = stream.id in self.sink.opened and self.lane._serving._outage.error is None
         assert not closable or stream.id in self.sink.close_tried, "open, and never closed"
         if stream.id in self.sink.opened and not closes:
             assert report.error is not None, "not closed, and nobody says why"

@@ -170,7 +170,7 @@ def test_lane_that_hangs_while_text_flows_is_soon_found_to_be_behind(monkeypatch
         (lane,) = fan._lanes
         with fan.open() as stream:
             # Until nobody rings for it any more.
-            while not lane._pace.flows or fan._dispatcher._eager < inf:
+            while not lane._serving.pace.flows or fan._dispatcher._eager < inf:
                 stream.write("a")
                 time.sleep(0.001)
             sink.blocking = ("write",)

@@ -170,7 +170,7 @@ def test_streams_that_were_given_up_do_not_keep_the_next_one_from_its_first_try(
             with fan.open() as stream:
                 stream.write("text")
             wait_until(lambda: not fan._lanes[0]._ledger.cursors)
-        on = fan._lanes[0]._outage.on
+        on = fan._lanes[0]._serving._outage.on
 
     assert sink.tries("open") >= 10
     assert not on
