@@ -99,14 +99,20 @@ def sdist(built: Path) -> set[str]:
 
 def files_below(*folders: str) -> set[str]:
     found = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
-    return {path.relative_to(ROOT).as_posix() for path in found if "__pycache__" not in path.parts}
+    # What tools leave behind.
+    left = {"__pycache__", ".mypy_cache", ".pytest_cache", ".venv"}
+    return {path.relative_to(ROOT).as_posix() for path in found if not left & set(path.parts)}
 
 
-def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+def test_wheel_holds_the_package_the_template_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     packaged = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    template = {name for name in packaged if name.startswith("streamfan/template/")}
 
-    assert packaged == files_below("streamfan")
+    assert packaged - template == files_below("streamfan")
     assert "streamfan/py.typed" in packaged
+    assert {name.replace("streamfan/template/", "plugins/streamfan-example/") for name in template} == files_below(
+        "plugins/streamfan-example"
+    )
 
 
 def test_wheel_holds_a_demo_model_of_at_most_two_megabytes(wheel: zipfile.ZipFile) -> None:

@@ -1,0 +1,142 @@
+"""What this sink does beyond the contract: its target, its options, and what becomes of each answer."""
+
+from __future__ import annotations
+
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import ValidationError
+
+from streamfan import Fan, LaneOptions, Start, Text, UsageError
+from streamfan.events import encode, now
+from streamfan.testing import play
+from streamfan_example import ExampleOptions, ExampleSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from forgetful import ForgetfulCollector
+
+    from streamfan import Report
+
+TEXT = "Once upon a time, día 日本"
+
+
+def sink_for(collector: ForgetfulCollector, token: str = "s3cret") -> ExampleSink:
+    return ExampleSink(collector.target, ExampleOptions.model_validate({"token": token}))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for half a minute at most: longer than any machine takes, and shorter than a test may."""
+    deadline = monotonic() + 30
+    while not condition():
+        assert monotonic() < deadline
+        sleep(0.01)
+
+
+def failure(report: Report) -> str:
+    """Why a text was not delivered."""
+    assert len(report.failures) == 1
+    return str(report.failures[0])
+
+
+# Target and options
+
+
+@pytest.mark.parametrize(
+    ("target", "label"),
+    [(None, "localhost:9009"), ("host:1", "host:1"), ("[::1]:9009", "[::1]:9009")],
+)
+def test_label_is_the_address(target: str | None, label: str) -> None:
+    assert ExampleSink(target).label == label
+
+
+@pytest.mark.parametrize(
+    "target", ["host", "host:", ":9009", "host:port", "host:0", "host:99999", "host:1/path", "[::1"]
+)
+def test_target_that_is_no_address_is_refused(target: str) -> None:
+    with pytest.raises(UsageError, match=r"its target is no address\nTry: --sink example:HOST:PORT"):
+        ExampleSink(target)
+
+
+def test_password_in_the_target_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError, match="holds a user's name") as refused:
+        ExampleSink("me:hunter2@host:1")
+
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("timeout", ["0s", "6m", "soon"])
+def test_timeout_has_bounds(timeout: str) -> None:
+    with pytest.raises(ValidationError, match="timeout"):
+        ExampleOptions.model_validate({"timeout": timeout})
+
+
+# Answers
+
+
+def test_text_arrives(collector: ForgetfulCollector) -> None:
+    report = play(TEXT, sink_for(collector))
+
+    report.raise_for_failures()
+    (file,) = collector.folder.iterdir()
+    assert file.read_text(encoding="utf-8") == TEXT
+
+
+def test_busy_collector_is_asked_again(collector: ForgetfulCollector) -> None:
+    collector.instead = "busy 0 no space left"
+
+    report = play(TEXT, sink_for(collector))
+
+    report.raise_for_failures()
+    assert collector.instead is None
+
+
+def test_refusal_fails_the_stream_with_the_reason(collector: ForgetfulCollector) -> None:
+    collector.instead = "no: not today"
+
+    assert "the collector refuses: not today" in failure(play(TEXT, sink_for(collector)))
+
+
+def test_wrong_token_fails_at_once_and_is_not_shown(collector: ForgetfulCollector) -> None:
+    text = failure(play(TEXT, sink_for(collector, token="hunter2")))
+
+    assert "the collector refuses: wrong token" in text
+    assert "hunter2" not in text
+
+
+def test_something_else_at_the_port_is_no_collector(collector: ForgetfulCollector) -> None:
+    collector.instead = "HTTP/1.1 400 Bad Request"
+
+    assert "this is no collector, it answers 'HTTP/1.1 400 Bad Request'" in failure(play(TEXT, sink_for(collector)))
+
+
+def test_collector_that_has_forgotten_everything_gets_it_again(collector: ForgetfulCollector) -> None:
+    with Fan() as fan:
+        fan.add(sink_for(collector), lane=LaneOptions(linger=0.0, max_bytes=8))
+        with fan.open() as stream:
+            stream.write(TEXT)
+            wait_until(lambda: collector.text(stream.info) == TEXT)
+            (file,) = collector.folder.iterdir()
+            file.write_bytes(b"")
+            stream.write(TEXT)
+
+    fan.report.raise_for_failures()
+    assert collector.text(stream.info) == 2 * TEXT
+
+
+def test_half_a_character_that_a_kill_has_left_is_cut_off(collector: ForgetfulCollector) -> None:
+    file = collector.folder / "a-1.txt"
+    file.write_bytes("día".encode()[:2])
+
+    assert collector.answer(encode(Start(stream="a", attempt=1, writer="w", time=now()))) == "ok 1"
+    assert file.read_bytes() == b"d"
+
+
+@pytest.mark.parametrize("stream", ["../escaped", "a/b", ""])
+def test_collector_writes_nowhere_but_in_its_folder(collector: ForgetfulCollector, stream: str) -> None:
+    text = Text(stream=stream, attempt=1, offset=0, end=1, text="a", time=now())
+
+    assert collector.answer(encode(text)).startswith("no: stream id")
+    assert list(collector.folder.iterdir()) == []
