@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from time import monotonic, sleep
+from socket import SHUT_WR
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import ValidationError
 
-from streamfan import Fan, LaneOptions, Start, Text, UsageError
+from streamfan import Chunk, Retryable, Start, StreamInfo, Text, UsageError
 from streamfan.events import encode, now
 from streamfan.testing import play
 from streamfan_example import ExampleOptions, ExampleSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from forgetful import ForgetfulCollector
 
     from streamfan import Report
@@ -25,14 +23,6 @@ TEXT = "Once upon a time, día 日本"
 
 def sink_for(collector: ForgetfulCollector, token: str = "s3cret") -> ExampleSink:
     return ExampleSink(collector.target, ExampleOptions.model_validate({"token": token}))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for half a minute at most: longer than any machine takes, and shorter than a test may."""
-    deadline = monotonic() + 30
-    while not condition():
-        assert monotonic() < deadline
-        sleep(0.01)
 
 
 def failure(report: Report) -> str:
@@ -100,10 +90,10 @@ def test_refusal_fails_the_stream_with_the_reason(collector: ForgetfulCollector)
 
 
 def test_wrong_token_fails_at_once_and_is_not_shown(collector: ForgetfulCollector) -> None:
-    text = failure(play(TEXT, sink_for(collector, token="hunter2")))
+    why = failure(play(TEXT, sink_for(collector, token="hunter2")))
 
-    assert "the collector refuses: wrong token" in text
-    assert "hunter2" not in text
+    assert "the collector refuses: wrong token" in why
+    assert "hunter2" not in why
 
 
 def test_something_else_at_the_port_is_no_collector(collector: ForgetfulCollector) -> None:
@@ -112,18 +102,50 @@ def test_something_else_at_the_port_is_no_collector(collector: ForgetfulCollecto
     assert "this is no collector, it answers 'HTTP/1.1 400 Bad Request'" in failure(play(TEXT, sink_for(collector)))
 
 
-def test_collector_that_has_forgotten_everything_gets_it_again(collector: ForgetfulCollector) -> None:
-    with Fan() as fan:
-        fan.add(sink_for(collector), lane=LaneOptions(linger=0.0, max_bytes=8))
-        with fan.open() as stream:
-            stream.write(TEXT)
-            wait_until(lambda: collector.text(stream.info) == TEXT)
-            (file,) = collector.folder.iterdir()
-            file.write_bytes(b"")
-            stream.write(TEXT)
+def test_collector_that_has_forgotten_everything_is_asked_what_it_holds(collector: ForgetfulCollector) -> None:
+    stream = StreamInfo(id="a", attempt=1, writer="w", time=now())
+    sink = sink_for(collector)
+    sink.connect()
+    sink.open(stream)
+    sink.write(Chunk(stream, 0, b"Once "))
+    (collector.folder / "a-1.txt").write_bytes(b"")
 
-    fan.report.raise_for_failures()
-    assert collector.text(stream.info) == 2 * TEXT
+    with pytest.raises(Retryable, match="holds 0 bytes and not 9"):
+        sink.write(Chunk(stream, 5, b"upon"))
+
+    assert sink.open(stream) == 0
+    sink.disconnect()
+
+
+def test_connection_that_is_broken_is_made_anew(collector: ForgetfulCollector) -> None:
+    stream = StreamInfo(id="a", attempt=1, writer="w", time=now())
+    sink = sink_for(collector)
+    sink.connect()
+    assert sink._connection is not None
+    # What is written to a collector that has died ends the same way, if it is noticed in time.
+    sink._connection._socket.shutdown(SHUT_WR)
+
+    with pytest.raises(Retryable, match="the collector has hung up"):
+        sink.open(stream)
+
+    assert sink.open(stream) == 0
+    sink.disconnect()
+
+
+# The collector
+
+
+def text(offset: int, text: str, stream: str = "a") -> bytes:
+    """A line that has a text appended."""
+    end = offset + len(text.encode())
+    return encode(Text(stream=stream, attempt=1, offset=offset, end=end, text=text, time=now()))
+
+
+def test_text_is_appended_only_where_the_file_ends(collector: ForgetfulCollector) -> None:
+    lines = [text(0, "día"), text(0, "día"), text(9, "!"), text(4, "!")]
+
+    assert [collector.answer(line) for line in lines] == ["ok 4", "ok 4", "ok 4", "ok 5"]
+    assert (collector.folder / "a-1.txt").read_text(encoding="utf-8") == "día!"
 
 
 def test_half_a_character_that_a_kill_has_left_is_cut_off(collector: ForgetfulCollector) -> None:
@@ -136,7 +158,5 @@ def test_half_a_character_that_a_kill_has_left_is_cut_off(collector: ForgetfulCo
 
 @pytest.mark.parametrize("stream", ["../escaped", "a/b", ""])
 def test_collector_writes_nowhere_but_in_its_folder(collector: ForgetfulCollector, stream: str) -> None:
-    text = Text(stream=stream, attempt=1, offset=0, end=1, text="a", time=now())
-
-    assert collector.answer(encode(text)).startswith("no: stream id")
+    assert collector.answer(text(0, "a", stream)).startswith("no: stream id")
     assert list(collector.folder.iterdir()) == []
