@@ -39,6 +39,7 @@ _COMMANDS = {
     "sources": "Show which sources are installed, or all about one.",
     "check": "Parse, load and connect every configured sink, without loading a model.",
     "schema": "Print the JSON Schema of streamfan.toml, for the sinks that are installed.",
+    "new-plugin": "Make a distribution of your own, with a sink that passes its tests as it stands.",
     "redis": "Run a Redis for development until Ctrl-C, and print the line that exports its URL.",
 }
 
@@ -79,7 +80,8 @@ class Commands(click.Group):
         """The command; its module is imported now."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"streamfan.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"streamfan.cli.{name}"), name)
         return command
 
     def resolve_command(
