@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constr
 READY := .venv/.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test lint types layers docs guarantees build clean python redis node tmux chromium
+.PHONY: help demo setup test lint types layers docs guarantees plugins build clean python redis node tmux chromium nats
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,11 +42,14 @@ docs: $(READY) ## the pages that are made: of guarantees, sinks, and the command
 guarantees: redis $(READY) ## whether every test of a guarantee fails where nothing goes wrong
 	@$(BIN)/python -m pytest --quiet --without-faults -r f $(ARGS)
 
+plugins: nats $(READY) ## each plugin as a stranger has it: wheels, an environment of its own, its tests
+	@$(BIN)/python -m tests.support.plugins $(ARGS)
+
 build: $(READY) ## the source distribution, and the wheel made from it, in dist/
 	@$(BIN)/python -m build --no-isolation
 
 clean: ## remove .venv and everything that can be made again
-	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .plugins build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch is a step of its own so that the long wait has a name.
@@ -77,6 +80,10 @@ tmux: # the terminal that tests of the command line look at
 chromium: # the browser that looks at an example
 	@command -v chromium >/dev/null || \
 		{ echo "chromium is missing, which the tests start. Try: apt-get install chromium" >&2; exit 1; }
+
+nats: # the server of a plugin; Debian keeps it where a user's PATH does not look
+	@PATH="$$PATH:/usr/sbin" command -v nats-server >/dev/null || \
+		{ echo "nats-server is missing, which a plugin's tests start. Try: apt-get install nats-server" >&2; exit 1; }
 
 python: # prints the interpreter that set-up would use, or what to install
 	@$(FIND_PYTHON)

@@ -40,7 +40,9 @@ def test_make_alone_lists_the_targets() -> None:
     done = make()
 
     assert done.returncode == 0
-    assert {"demo", "test", "lint", "types", "layers"} <= {line.split()[1] for line in done.stdout.splitlines()}
+    assert {"demo", "test", "lint", "types", "layers", "plugins"} <= {
+        line.split()[1] for line in done.stdout.splitlines()
+    }
 
 
 def test_newest_suitable_python_is_taken(folder: Path) -> None:
@@ -104,6 +106,26 @@ def test_node_and_npm_are_both_asked_for(there: str, tmp_path: Path, monkeypatch
     assert done.stderr.splitlines()[0] == (
         "node or npm is missing, which the tests start. Try: apt-get install nodejs npm"
     )
+
+
+def test_missing_nats_server_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("/usr/sbin", str(tmp_path / "sbin"))
+    (tmp_path / "Makefile").write_text(makefile, encoding="utf-8")
+    program = shutil.which("make")
+    assert program is not None
+    (tmp_path / "make").symlink_to(program)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    nats = ("--file", str(tmp_path / "Makefile"), "nats")
+
+    missing = make(*nats)
+    (tmp_path / "sbin").mkdir()
+    (tmp_path / "sbin" / "nats-server").touch(0o755)
+    there = make(*nats)
+
+    assert missing.stderr.splitlines()[0] == (
+        "nats-server is missing, which a plugin's tests start. Try: apt-get install nats-server"
+    )
+    assert (there.returncode, there.stderr) == (0, "")
 
 
 def test_redis_server_on_the_path_is_enough(folder: Path) -> None:
