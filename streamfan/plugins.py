@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from importlib import metadata
@@ -17,13 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import pluggy
 
-from streamfan import hookspecs
+from streamfan import __version__, hookspecs
+from streamfan.compatibility import unmet
 from streamfan.errors import MissingExtra, PluginError, SpecError, StreamfanError, UsageError
 from streamfan.hookspecs import hookimpl
 from streamfan.specs import Spec, check_id, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from streamfan.report import StreamReport
     from streamfan.sink import Sink, SinkOptions
@@ -37,6 +39,8 @@ Kind = Literal["sink", "source", "hook"]
 
 _KINDS: tuple[Kind, ...] = ("sink", "source", "hook")
 _OWN = "streamfan"
+_PATIENCE = 2.0
+"""Seconds that importing a module takes before somebody is told."""
 _log = logging.getLogger(__name__)
 
 
@@ -240,13 +244,32 @@ def _listing(entry: metadata.EntryPoint) -> Listing:
 
 
 def _imported(kind: Kind, listing: Listing, entry: metadata.EntryPoint) -> Any:
+    assert entry.dist is not None, "entry_points() knows the distribution of each"
+    if listing.distribution != _OWN and (required := unmet(entry.dist)):
+        raise _fault(kind, listing, f"needs {required}, and this is streamfan {__version__}")
     try:
-        return entry.load()
+        with _told_if_slow(kind, listing):
+            return entry.load()
     except MissingExtra:
         raise
     # SystemExit too: it would end the program without a word.
     except (Exception, SystemExit) as error:
         raise _fault(kind, listing, f"could not be loaded: {error!r}") from error
+
+
+@contextmanager
+def _told_if_slow(kind: Kind, listing: Listing) -> Iterator[None]:
+    """Say whose import it is that everybody waits for."""
+    line = "%s %r (%s) is still being imported after %g s"
+    timer = threading.Timer(_PATIENCE, _log.warning, (line, kind, listing.name, listing.origin, _PATIENCE))
+    # daemon: an import that never ends must not keep the interpreter alive once it is told to.
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _no_plugin(kind: Kind, plugin: object) -> str | None:
@@ -308,7 +331,7 @@ def _unknown(kind: Kind, name: str, known: set[str]) -> str:
 def _claimed_twice(kind: Kind, name: str, claims: list[Listing]) -> str:
     strangers = sorted({listing.distribution for listing in claims} - {_OWN}) or [_OWN]
     return (
-        f"{kind} {name!r} is claimed by {' and '.join(listing.origin for listing in claims)}\n"
+        f"{kind} {name!r} is claimed by {' and '.join(listing.origin for listing in sorted(claims))}\n"
         f"Try: pip uninstall {' or '.join(strangers)}"
     )
 

@@ -45,16 +45,21 @@ class Site:
             if str(getattr(module, "__file__", None)).startswith(str(self.folder)):
                 del sys.modules[name]
 
-    def install(self, name: str, version: str = "1.0", *, code: str = "", **groups: Mapping[str, str]) -> None:
+    def install(
+        self, name: str, version: str = "1.0", *, code: str = "", requires: str = "", **groups: Mapping[str, str]
+    ) -> None:
         """Install a distribution with a module of the same name.
 
         Args:
             code: The module's text.
+            requires: What the distribution needs, "streamfan>=2".
             groups: Entry points: `sinks={"shout": "module"}`.
         """
         info = self.folder / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+        needed = f"Requires-Dist: {requires}\n" if requires else ""
+        about = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}"
+        (info / "METADATA").write_text(about, encoding="utf-8")
         lines = (
             line
             for group, entries in groups.items()
@@ -63,7 +68,9 @@ class Site:
         (info / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
         (self.folder / f"{name.replace('-', '_')}.py").write_text(dedent(code), encoding="utf-8")
 
-    def install_sink(self, sink: str, code: str, *, distribution: str | None = None, version: str = "1.0") -> None:
+    def install_sink(
+        self, sink: str, code: str, *, distribution: str | None = None, version: str = "1.0", requires: str = ""
+    ) -> None:
         """Install a distribution, `streamfan-SINK` unless given, whose module brings the sink of this name."""
         name = distribution or f"streamfan-{sink}"
-        self.install(name, version, code=code, sinks={sink: name.replace("-", "_")})
+        self.install(name, version, code=code, requires=requires, sinks={sink: name.replace("-", "_")})

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+from textwrap import dedent
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from streamfan import hookspecs
+from streamfan import __version__, hookspecs
 from streamfan.errors import MissingExtra, PluginError
 from streamfan.hookspecs import hookspec
 from streamfan.plugins import Plugins, plugins
@@ -327,6 +329,86 @@ def test_sinks_own_refusal_of_its_target_passes_as_it_is(site: Site) -> None:
 
     with pytest.raises(Exception, match=r"^no such place$"):
         Plugins().make_sink(parse("shout"))
+
+
+# Made for another streamfan
+
+
+@pytest.mark.parametrize("requires", ["streamfan>=2", "streamfan<0.1", "Streamfan[redis]~=2.0; python_version>'3'"])
+def test_plugin_for_another_streamfan_is_refused_before_it_is_imported(site: Site, requires: str) -> None:
+    site.install_sink("shout", SHOUT, version="0.3.1", requires=requires)
+
+    assert sink_error("shout") == (
+        f"sink 'shout' (streamfan-shout 0.3.1) needs {requires}, and this is streamfan {__version__}\n"
+        "Try: pip install --upgrade streamfan-shout, or leave --sink shout out"
+    )
+    assert "streamfan_shout" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "requires",
+    [
+        "",
+        "streamfan",
+        f"streamfan>={__version__},<1000",
+        "streamfan[redis]",
+        "streamfan>=2; extra == 'future'",
+        "streamfan>=2; python_version < '3'",
+        "streamfan-other>=2",
+        "streamfan is what it needs",
+    ],
+)
+def test_plugin_that_does_not_rule_this_streamfan_out_is_taken(site: Site, requires: str) -> None:
+    site.install_sink("shout", SHOUT, requires=requires)
+
+    assert Plugins().sink("shout").name == "shout"
+
+
+def test_version_before_a_release_is_taken_for_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamfan.compatibility.__version__", "0.2.0.dev3")
+    site.install_sink("shout", SHOUT, requires="streamfan>=0.1,<0.3")
+
+    assert Plugins().sink("shout").name == "shout"
+
+
+def test_observer_for_another_streamfan_is_logged_and_left_out(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.install("watch", code=OBSERVER, hooks={"watch": "watch"}, requires="streamfan>=2")
+
+    with caplog.at_level(logging.WARNING):
+        assert Plugins().observers() == ()
+
+    assert caplog.messages[0].startswith("hook 'watch' (watch 1.0) needs streamfan>=2, ")
+    assert "watch" not in sys.modules
+
+
+# Slow
+
+
+def test_import_that_takes_long_is_told_of_while_it_does(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamfan.plugins._PATIENCE", 0.05)
+    told = threading.Event()
+    monkeypatch.setattr(sys, "told", told, raising=False)
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda _: told.set())
+    monkeypatch.setattr(logging.getLogger("streamfan.plugins"), "handlers", [handler])
+    site.install_sink("shout", "import sys\nassert sys.told.wait(30)\n" + dedent(SHOUT), version="0.3.1")
+
+    with caplog.at_level(logging.WARNING):
+        sink = Plugins().sink("shout")
+
+    assert sink.name == "shout"
+    assert caplog.messages == ["sink 'shout' (streamfan-shout 0.3.1) is still being imported after 0.05 s"]
+
+
+def test_import_that_takes_no_time_is_nothing_to_tell(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.install_sink("shout", SHOUT)
+
+    Plugins().sink("shout")
+
+    assert caplog.messages == []
+    assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 
 # Observers
