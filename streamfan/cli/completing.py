@@ -36,7 +36,7 @@ def sink_specs(_: click.Context, __: click.Parameter, incomplete: str) -> list[C
     return _names("sink", name, before=id + equals)
 
 
-def source_specs(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def source_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The installed sources."""
     return _names("source", incomplete)
 

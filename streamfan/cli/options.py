@@ -43,7 +43,7 @@ _GENERATION = (
     click.option(
         "--source",
         metavar="NAME[:TARGET]",
-        shell_complete=completing.source_specs,
+        shell_complete=completing.source_names,
         help="Where the text comes from: transformers (default), openai:URL, stdin, ...; see streamfan sources.",
     ),
     click.option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from streamfan.cli import pages
+from streamfan.cli.completing import source_names
 from streamfan.plugins import plugins
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=source_names)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def sources(name: str | None, *, as_json: bool) -> None:
     """Show which sources are installed, or all about one.

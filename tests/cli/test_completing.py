@@ -64,6 +64,7 @@ def test_names_of_sinks_are_offered_and_nothing_is_imported_for_them(site: Site)
 
 def test_names_of_sources_are_offered() -> None:
     assert "stdin" in offered("run", "--source", "s")
+    assert offered("sources", "std") == ["stdin"]
 
 
 def test_ids_of_the_line_are_offered_first(site: Site) -> None:
