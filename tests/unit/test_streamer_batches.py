@@ -125,7 +125,7 @@ def test_rows_of_a_model_without_end_of_sequence_have_their_full_length(fan: Mem
 
 def test_open_rows_fail_where_another_cannot_be_opened(fan: MemoryFan, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = fan.open
-    monkeypatch.setattr(fan, "open", lambda *, model, row: opened(model=model, row=row) if row < 2 else 1 / 0)
+    monkeypatch.setattr(fan, "open", lambda *, row, **more: opened(row=row, **more) if row < 2 else 1 / 0)
     streamer = fan.streamer(Letters(), model=MODEL)
 
     with pytest.raises(ZeroDivisionError):
