@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from tests.support.faults import injects
 from tests.support.page import blocks
 from tests.support.receiver import PATIENCE
+from tests.support.redis_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +29,7 @@ class PageReceiver:
     """
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://localhost:{self.port}/hook"
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None

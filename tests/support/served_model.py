@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ import openai
 import pytest
 
 from streamfan import demo
+from tests.support.redis_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +33,7 @@ def serving(folder: Path, *command: str) -> Iterator[str]:
         folder: For what it leaves behind.
         command: What Python is to run; the port is added.
     """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     environ = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(folder)}
     address = ("--host", "127.0.0.1", "--port", str(port))
     with (folder / "log").open("wb") as log:

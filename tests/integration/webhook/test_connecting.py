@@ -11,6 +11,7 @@ from streamfan.errors import Permanent
 from streamfan.sinks.webhook import WebhookSink
 from tests.support.chunks import STREAM, chunks
 from tests.support.receiver import CERTIFICATE, Receiver
+from tests.support.redis_server import free_port
 from tests.support.webhooks import Make
 
 
@@ -22,8 +23,7 @@ def test_connect_reaches_the_receiver_and_posts_nothing(receiver: Receiver, make
 
 
 def test_port_that_nobody_listens_on_is_a_connection_error(make: Make) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
 
     with pytest.raises(ConnectionError, match=rf"http://localhost:{port}/hook\?\.\.\.: .*refused"):
         make(f"http://localhost:{port}/hook?token=hunter2")

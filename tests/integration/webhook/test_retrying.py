@@ -12,6 +12,7 @@ from standardwebhooks import Webhook
 from streamfan.errors import Permanent, Retryable
 from tests.support.chunks import STREAM, chunks, ending
 from tests.support.receiver import PATIENCE, Receiver, Reply, answer, endless, hang_up, redirect, silence, torn
+from tests.support.redis_server import free_port
 from tests.support.webhooks import KEY, Make
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def test_body_without_end_is_not_read_to_its_end(receiver: Receiver, make: Make)
 
 def test_receiver_that_goes_away_and_comes_back_gets_the_chunk(make: Make) -> None:
     (chunk,) = chunks("text")
-    with Receiver() as receiver:
+    with Receiver(port=free_port()) as receiver:
         sink = make(receiver.url)
         sink.open(STREAM)
 
