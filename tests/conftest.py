@@ -21,6 +21,9 @@ for name in [name for name in os.environ if name == "REDIS_URL" or name.startswi
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+# Read when torch is: models this small gain nothing from a second thread, and lose much when the machine is busy.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # No deadline: the machine may be busy. In CI the examples are always the same, so a red run can be had again.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

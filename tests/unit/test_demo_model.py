@@ -6,7 +6,6 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from types import ModuleType
@@ -54,15 +53,6 @@ def load_script() -> ModuleType:
 
 
 training = load_script()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """A model this small gains nothing from a second thread, and loses much when the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +224,7 @@ def test_stories_fit_into_what_the_model_can_see(tokenizer: Any) -> None:
 
 
 def test_script_trains_the_same_model_twice(tmp_path: Path) -> None:
-    arguments = ["--steps", "2", "--batch-size", "2", "--grammar-samples", "100", "--requests", "1"]
+    arguments = ["--steps", "2", "--batch-size", "2", "--grammar-samples", "100", "--requests", "1", "--threads", "1"]
 
     runs = [
         CliRunner().invoke(training.main, [*arguments, "--out", str(tmp_path / name)]) for name in ("first", "second")
