@@ -156,6 +156,8 @@ def test_question_can_have_several_lines(chat: Tmux) -> None:
     chat.say('four"""')
     chat.wait(r"user: 'three\nfour'")
     chat.say("/reset")
+    # Until it asks, it has not said that it takes what is pasted in one piece.
+    chat.wait_until(lambda screen: screen.rstrip().endswith("another conversation\n>>>"), "the next question")
     chat.paste("five\nsix")
     chat.press("Enter")
 
