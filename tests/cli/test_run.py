@@ -237,7 +237,7 @@ def test_server_that_is_not_there_costs_no_generation(shell: Shell) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"redis://:hunter2@127.0.0.1:{free.getsockname()[1]}/0"
-        done = shell.stdin("text", "-s", url, "-o", "redis.lane.connect_timeout=0.3")
+        done = shell.stdin("text", "-s", url, "-o", "redis.lane.connect_timeout=3")
 
     assert (done.code, done.stdout) == (4, b"")
     assert "127.0.0.1" in done.stderr
@@ -259,7 +259,7 @@ def test_server_that_accepts_and_says_nothing_is_named_with_the_reason(shell: Sh
         port = server.getsockname()[1]
         url = f"redis://127.0.0.1:{port}/0?socket_timeout=0.3"
 
-        done = shell.stdin("text", "-s", url, "-o", "redis.lane.connect_timeout=0.5", "--summary", "json")
+        done = shell.stdin("text", "-s", url, "-o", "redis.lane.connect_timeout=3", "--summary", "json")
 
     reason = f"Redis at redis://127.0.0.1:{port}/0: Timeout"
     assert (done.code, done.stdout) == (4, b"")

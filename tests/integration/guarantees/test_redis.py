@@ -57,7 +57,7 @@ def test_server_that_is_not_there_costs_no_generation(shell: Shell) -> None:
     with RedisServer() as server:
         server.kill()
 
-        done = shell.stdin("text", "-s", server.url, "-o", "redis.lane.connect_timeout=0.3")
+        done = shell.stdin("text", "-s", server.url, "-o", "redis.lane.connect_timeout=3")
 
     assert (done.code, done.stdout) == (4, b"")
     assert f"127.0.0.1:{server.port}" in done.stderr.splitlines()[-1]

@@ -50,7 +50,7 @@ def test_receiver_that_is_not_there_costs_no_generation(shell: Shell, tmp_path: 
     with PageReceiver(tmp_path) as receiver:
         receiver.kill()
 
-        done = shell.stdin("text", "-s", receiver.url, "-o", "webhook.lane.connect_timeout=0.3")
+        done = shell.stdin("text", "-s", receiver.url, "-o", "webhook.lane.connect_timeout=3")
 
     assert (done.code, done.stdout) == (4, b"")
     assert f"localhost:{receiver.port}" in done.stderr.splitlines()[-1]
