@@ -132,6 +132,11 @@ class Shell:
             process.kill()
             stdout, stderr = process.communicate()
             pytest.fail(f"it does not end; stderr: {stderr.decode()}")
+        except BaseException:
+            # A test that has run out of its own time leaves nothing to the next one.
+            process.kill()
+            process.communicate()
+            raise
         return Done(process.returncode, stdout or b"", (stderr or b"").decode())
 
     @contextmanager
