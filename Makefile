@@ -4,11 +4,15 @@
 PYTHON ?=
 # Passed on to the program that a target runs: make test ARGS="-k fan -x"
 ARGS ?=
+# How many processes run the tests, most of which wait; 0 for none but the first.
+JOBS ?= 4
 
 CANDIDATES := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 READY := .venv/.stamp
+# The tests of a file stay together, with the servers that they share; in this order the short ones come last.
+PYTEST = $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo setup test lint types layers docs guarantees plugins build clean python redis node tmux chromium nats
@@ -22,7 +26,7 @@ demo: $(READY) ## one generation, live, to the terminal, a file, Redis and a web
 setup: $(READY) ## make .venv with everything in it
 
 test: redis node tmux chromium $(READY) ## run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 lint: $(READY) ## style and formatting of the code, form of the changelog
 	@$(BIN)/ruff check .
@@ -40,7 +44,7 @@ docs: $(READY) ## the pages that are made: of guarantees, sinks, and the command
 	@$(BIN)/python -m tests.support.reference
 
 guarantees: redis $(READY) ## whether every test of a guarantee fails where nothing goes wrong
-	@$(BIN)/python -m pytest --quiet --without-faults -r f $(ARGS)
+	@$(PYTEST) --quiet --without-faults -r f $(ARGS)
 
 plugins: nats $(READY) ## each plugin as a stranger has it: wheels, an environment of its own, its tests
 	@$(BIN)/python -m tests.support.plugins $(ARGS)

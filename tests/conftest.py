@@ -6,7 +6,7 @@ Fixtures live beside the tests that use them; here is only what must be in place
 from __future__ import annotations
 
 import os
-import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -29,15 +29,25 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if "CI" in os.environ else "default")
 
-# Read here: pytest knows its options only when other conftest.py have been imported, and deadlines with them.
-if "--without-faults" in sys.argv:
-    faults.switch_off()
+WITHOUT_FAULTS = "--without-faults"
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     parser.addoption(
-        "--without-faults", action="store_true", help="let nothing go wrong: the tests of guarantees must all fail"
+        WITHOUT_FAULTS, action="store_true", help="let nothing go wrong: the tests of guarantees must all fail"
     )
+    # Read here: pytest knows its options only when other conftest.py have been imported, and deadlines with them.
+    # And not from sys.argv, which in a process that pytest-xdist has started says nothing.
+    config = pluginmanager.get_plugin("pytestconfig")
+    assert isinstance(config, pytest.Config)
+    if WITHOUT_FAULTS in config.invocation_params.args:
+        faults.switch_off()
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    # Of those that show no guarantee many are slow to import.
+    passed_over = faults.switched_off() and collection_path.suffix == ".py"
+    return True if passed_over and "guarantee(" not in collection_path.read_text("utf-8") else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
