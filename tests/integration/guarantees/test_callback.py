@@ -47,7 +47,8 @@ def test_slow_function_holds_up_nobody_and_gets_what_came_meanwhile_as_one_piece
             for number in range(100):
                 stream.write(f" {number}")
         wait_for(healthy.closed)
-        wait_until(lambda: fan.report.sinks[0].lag > 0.3)
+        # More than a busy machine brings about by itself.
+        wait_until(lambda: fan.report.sinks[0].lag > 2.5)
         function.go_on.set()
 
     assert function.calls == ["first", stream.text.removeprefix("first"), ""]

@@ -37,7 +37,8 @@ def test_slow_receiver_is_waited_for_and_gets_what_came_meanwhile_as_one_piece()
                 receiver.wait_for(2)
                 for number in range(100):
                     stream.write(f" {number}")
-                wait_until(lambda: fan.report.sinks[0].lag > 0.3)
+                # More than a busy machine brings about by itself.
+                wait_until(lambda: fan.report.sinks[0].lag > 2.5)
                 ready.set()
 
         texts = [event["text"] for event in receiver.events if event["type"] == "text"]
