@@ -1,0 +1,68 @@
+"""Every block of code in the documentation is run by some test; those that have no test file of their own are here."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from transformers import AutoTokenizer
+
+from streamfan.config import configure
+from streamfan.demo import PATH
+from tests.support.command import Shell
+from tests.support.page import DOCS, blocks, run_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TESTS = Path(__file__).parents[1]
+BLOCK = re.compile(r"^```(?:python|sh)$", re.MULTILINE)
+
+
+def pages() -> Iterator[Path]:
+    """The pages that have something to run."""
+    for page in sorted(DOCS.glob("*.md")):
+        if BLOCK.search(page.read_text(encoding="utf-8")):
+            yield page
+
+
+@pytest.mark.parametrize("page", list(pages()), ids=lambda page: page.name)
+def test_page_with_code_is_known_to_a_test(page: Path) -> None:
+    texts = (file.read_text(encoding="utf-8") for file in TESTS.rglob("*.py"))
+
+    assert any(f'"{page.name}"' in text for text in texts), f"no test runs what docs/{page.name} shows"
+
+
+def test_program_of_detokenizing_gives_the_text_up_to_where_it_stops(capfd: pytest.CaptureFixture[str]) -> None:
+    (program,) = blocks("detokenizing.md", "python")
+    tokenizer = AutoTokenizer.from_pretrained(PATH)
+    ids = tokenizer("A fox said hello.\nUser: stop", add_special_tokens=False)["input_ids"]
+
+    exec(compile(program, "detokenizing.md", "exec"), {"tokenizer": tokenizer, "ids": ids})
+
+    assert capfd.readouterr().out.strip() == "A fox said hello."
+
+
+@pytest.mark.parametrize("page", ["chat.md", "sources.md"])
+def test_commands_work(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A few tokens show as much as many.
+    monkeypatch.setenv("STREAMFAN_RUN_MAX_NEW_TOKENS", "3")
+    shell = Shell(tmp_path)
+    (shell.folder / "prompts.txt").write_text("Once upon a time\nThe fox\n", encoding="utf-8")
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines() if not line.startswith("pip ")]
+
+    assert lines
+    for line in lines:
+        run_line(shell, line)
+
+
+def test_examples_of_sinks_are_understood() -> None:
+    for (line,) in (block.splitlines() for block in blocks("sinks.md", "sh")):
+        streamfan, run, _, *rest = shlex.split(line)
+        spec, options = rest[rest.index("--sink") + 1], rest[rest.index("-o") + 1]
+
+        assert (streamfan, run) == ("streamfan", "run")
+        assert configure(sinks=[spec], options=[options], environ={}).sinks
