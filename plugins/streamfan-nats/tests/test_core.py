@@ -1,0 +1,117 @@
+"""Events that are only published: at most once, for subscribers that are there."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from support.listener import Listener
+from support.publishing import publish, wait_until
+
+from streamfan import StreamInfo
+from streamfan.events import Chunk, now
+from streamfan_nats import NatsOptions, NatsSink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.proxy import CuttingProxy
+    from support.server import NatsServer
+
+CORE = NatsOptions(mode="core")
+
+
+@pytest.fixture
+def listener(server: NatsServer) -> Iterator[Listener]:
+    listener = Listener(server.url, "streamfan")
+    yield listener
+    listener.close()
+
+
+def test_subscriber_hears_every_event(server: NatsServer, listener: Listener) -> None:
+    done = publish(NatsSink(server.url, CORE))
+
+    start, *pieces, end = map(json.loads, listener.heard(done.subject))
+    assert (start["type"], end["type"], end["complete"]) == ("start", "end", True)
+    assert "".join(piece["text"] for piece in pieces) == done.text
+
+
+def test_lost_connection_repeats_nothing(server: NatsServer, proxy: CuttingProxy, listener: Listener) -> None:
+    """What may have been published is not published again: it is lost, and counted."""
+
+    def strike(number: int, subject: str) -> None:
+        if number % 10 == 5:
+            proxy.lose_reply()
+
+    done = publish(NatsSink(proxy.url, CORE), pause=0.01, on_word=strike)
+
+    heard = [json.loads(each) for each in listener.heard(done.subject)]
+    offsets = [each["offset"] for each in heard if each["type"] == "text"]
+    assert offsets == sorted(set(offsets))
+    (report,) = done.report.sinks
+    assert proxy.lost > 0
+    assert report.lost > 0
+
+
+def test_server_that_was_killed_is_published_to_again(mortal: NatsServer) -> None:
+    def strike(number: int, subject: str) -> None:
+        if number == 40:
+            mortal.kill()
+            mortal.start()
+            late.append(Listener(mortal.url, "streamfan"))
+
+    late: list[Listener] = []
+    done = publish(NatsSink(mortal.url, CORE), pause=0.002, on_word=strike)
+
+    *_, last = map(json.loads, late[0].heard(done.subject))
+    late[0].close()
+    assert last["type"] == "end"
+    assert last["sha256"]
+
+
+def test_answer_is_that_to_what_was_asked() -> None:
+    """nats-py sends a PING before what was published before it, unless it is told to keep nothing in its buffer."""
+    with ScriptedServer() as scripted:
+        sink, stream = NatsSink(scripted.url, CORE), StreamInfo(id="a", attempt=1, writer="c0de", time=now())
+        sink.connect()
+        sink.open(stream)
+        scripted.operations.clear()
+        for offset in range(3):
+            sink.write(Chunk(stream, offset, b"x"))
+        sink.disconnect()
+
+    assert scripted.operations == ["PUB", "PING"] * 3
+
+
+class ScriptedServer:
+    """A server that takes one connection, and takes note of what it is asked to do and in which order."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"nats://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.operations: list[str] = []
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> ScriptedServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        wait_until(lambda: not self._thread.is_alive())
+        self._listener.close()
+
+    def _serve(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection, connection.makefile("rwb", buffering=0) as lines:
+            lines.write(b'INFO {"server_id":"x","version":"2.9.0","max_payload":1048576,"headers":true}\r\n')
+            while line := lines.readline():
+                operation = line.split()[0].decode()
+                if operation in {"PUB", "PING"}:
+                    self.operations.append(operation)
+                if operation == "PING":
+                    lines.write(b"PONG\r\n")
+                if operation == "PUB":
+                    lines.readline()
