@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 # What servers say that will not pass, in the words of nats-server's errors.go; nats-py has no class for most.
 _REFUSALS = ("authorization violation", "authentication expired", "permissions violation", "user authentication")
 _TOO_LARGE = "Try: a smaller lane option max_bytes, or a larger max_payload in the server's configuration"
-# Errors of https://github.com/nats-io/nats-server/blob/main/server/errors.json
+# Errors of https://github.com/nats-io/nats-server/blob/main/server/errors.json; its codes are those of HTTP.
 STREAM_NOT_FOUND = 10059
 _WRONG_LAST_SEQUENCE = 10071
-# Of two programs that make the stream, with other options, one is the first; then it is there for both.
-_STREAM_NAME_IN_USE = 10058
-_NOT_ENABLED = {10039, 10076}
+# No suitable peers, as long as a cluster gathers; and of two programs that make the stream, with other options, one is
+# the first.
+_PASSING = {10005, 10058}
+# JetStream is not enabled, for anybody or for this account; several replicas where there is one server.
+_LASTING = {10039, 10074, 10076}
+_SERVER_ERROR = 500
 
 
 class Unreachable(Retryable):
@@ -42,17 +45,15 @@ def sorted_error(error: BaseException, server: str) -> SinkError:
             return error
         case nats.MaxPayloadError():
             return Permanent(f"{message}\n{_TOO_LARGE}")
-        case jetstream.NoStreamResponseError() | jetstream.ServiceUnavailableError(err_code=None):
+        case jetstream.NoStreamResponseError():
+            return Retryable(f"NATS at {server}: nobody takes the message: the JetStream stream is gone, or its leader")
+        case jetstream.ServiceUnavailableError(err_code=None):
             return Retryable(f"NATS at {server}: no JetStream answers\nTry: nats-server --jetstream, or mode core")
-        case jetstream.APIError(err_code=number) if number in _NOT_ENABLED:
-            return Permanent(f"{message}\nTry: nats-server --jetstream, or mode core")
         case jetstream.APIError(err_code=number) if number == _WRONG_LAST_SEQUENCE:
             return Retryable(f"{message}: somebody else has written, or a message of ours was late")
-        case jetstream.APIError(err_code=number) if number == _STREAM_NAME_IN_USE:
-            return Retryable(message)
-        case jetstream.APIError(code=code):
-            # As in HTTP.
-            return Retryable(message) if code is None or code >= 500 else Permanent(message)
+        case jetstream.APIError(code=code, err_code=number):
+            passing = code is None or code >= _SERVER_ERROR or number in _PASSING
+            return Retryable(message) if passing and number not in _LASTING else Permanent(message)
         case ssl.SSLCertVerificationError():
             return Permanent(f"{message}\nTry: the option tls_ca")
         case nats.Error() if any(words in str(error).lower() for words in _REFUSALS):

@@ -286,6 +286,14 @@ def test_stream_that_would_not_keep_events_is_refused(
     assert words in str(raised.value)
 
 
+def test_replicas_of_a_single_server_are_refused(mortal: NatsServer) -> None:
+    sink = NatsSink(mortal.url, NatsOptions(replicas=3))
+
+    with pytest.raises(Permanent, match="replicas > 1 not supported in non-clustered mode"):
+        sink.connect()
+    sink.disconnect()
+
+
 def test_event_larger_than_the_server_takes_is_refused_in_words() -> None:
     with NatsServer("max_payload: 4096") as small:
         done = publish(NatsSink(small.url), words=["x" * 10_000], lane=LaneOptions())

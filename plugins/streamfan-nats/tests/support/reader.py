@@ -17,7 +17,7 @@ def messages(url: str, subject: str, stream: str = "STREAMFAN") -> list[bytes]:
 
     async def read() -> list[bytes]:
         found: list[bytes] = []
-        async with await nats.connect(url) as client:
+        async with await nats.connect(url.split(",")) as client:
             jetstream = client.jetstream()
             count = (await jetstream.stream_info(stream, subjects_filter=subject)).state.subjects or {}
             consumer = await jetstream.subscribe(subject, stream=stream, ordered_consumer=True)

@@ -14,11 +14,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 PATIENCE = 30.0
@@ -97,6 +98,23 @@ class NatsServer:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port)) as connection:
             return connection.recv(64).startswith(b"INFO")
         return False
+
+
+@contextmanager
+def cluster(size: int) -> Iterator[list[NatsServer]]:
+    """Servers with JetStream that know each other, called server0 and so on."""
+    ports = [free_port() for _ in range(size)]
+    routes = ", ".join(f"nats://127.0.0.1:{port}" for port in ports)
+    servers = [
+        NatsServer(
+            f"server_name: server{name}", f"cluster {{ name: test, listen: 127.0.0.1:{port}, routes: [{routes}] }}"
+        )
+        for name, port in enumerate(ports)
+    ]
+    with ExitStack() as running:
+        for server in servers:
+            running.enter_context(server)
+        yield servers
 
 
 def free_port() -> int:
