@@ -26,7 +26,7 @@ class Found:
     def __init__(self, end: int) -> None:
         self.end = end
         self._begin: int | None = None
-        self._data = b""
+        self._data = bytearray()
         self._ids = 0
 
     @classmethod
