@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from streamfan.dropin import AsyncTextIteratorStreamer, TextIteratorStreamer, TextStreamer
     from streamfan.errors import (
         CancelRefused,
+        ConfigError,
         HistoryTrimmed,
         Permanent,
         ProducerLost,
@@ -50,6 +51,7 @@ _HOMES = {
     "streamfan.dropin": ("AsyncTextIteratorStreamer", "TextIteratorStreamer", "TextStreamer"),
     "streamfan.errors": (
         "CancelRefused",
+        "ConfigError",
         "HistoryTrimmed",
         "Permanent",
         "ProducerLost",
@@ -90,6 +92,7 @@ __all__ = [
     "Callback",
     "CancelRefused",
     "Chunk",
+    "ConfigError",
     "Delivery",
     "End",
     "Event",

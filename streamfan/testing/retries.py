@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from streamfan.retry import may_pass
 from streamfan.sink import Delivery, Sink
 from streamfan.testing.kit import Kit, LoseReply
 from streamfan.testing.promises import broken
@@ -75,6 +76,27 @@ class RetryTests(Suite):
         run = kit.publish(witness, _TEXT)
 
         kit.check_delivered(run)
+
+    def test_lost_reply_is_noticed(self, kit: Kit, lose_reply: LoseReply | None) -> None:
+        """A sink that takes silence for success has nothing to make good; nor has a fixture that loses nothing."""
+        if lose_reply is None:
+            pytest.skip("the suite has no fixture lose_reply")
+        sink, stream = kit.connected(), new_stream()
+        kit.open(sink, stream)
+        (chunk,) = chunks(stream, _WORDS[0])
+        lose_reply()
+
+        try:
+            sink.write(chunk)
+        except Exception as error:  # noqa: BLE001 - foreign code: what it raises is the finding
+            if sink.delivery is not Delivery.AT_MOST_ONCE and not may_pass(error):
+                broken(
+                    f"write() raised {error!r} when its reply was lost, after which nothing is tried again", Sink, error
+                )
+            return
+        # One that has not sent anything yet has no reply to miss.
+        if kit.held(stream).text == _WORDS[0]:
+            broken("write() returned although its reply was lost; or the fixture lose_reply loses none", Sink.write)
 
     @pytest.mark.parametrize("method", ["open", "write", "close"])
     def test_lost_reply_is_made_good(self, kit: Kit, lose_reply: LoseReply | None, method: str) -> None:

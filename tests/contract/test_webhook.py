@@ -8,8 +8,7 @@ import pytest
 
 from streamfan.events import decode
 from streamfan.sinks.webhook import WebhookOptions, WebhookSink
-from streamfan.testing import LoseReply, MakeSink, Received
-from tests.support.losses import LossyContract
+from streamfan.testing import LoseReply, MakeSink, Received, SinkContract
 from tests.support.receiver import Receiver, hang_up
 from tests.support.webhooks import KEY
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class TestWebhook(LossyContract):
+class TestWebhook(SinkContract):
     """Every request is signed."""
 
     @pytest.fixture
