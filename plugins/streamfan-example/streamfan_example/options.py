@@ -21,5 +21,5 @@ class ExampleOptions(SinkOptions):
     token: Secret | None = Field(None, description="What the collector wants to hear, if it asks for something.")
     # Seconds are a float here, and may be written as "500ms". Bounds are pydantic's: gt, ge, lt, le, max_length, ...
     timeout: Annotated[Seconds, Field(gt=0, le=300)] = Field(
-        10.0, description="How long the collector may take to answer, 5 minutes at most."
+        10.0, description="How long the collector may take to answer."
     )

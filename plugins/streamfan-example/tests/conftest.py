@@ -6,8 +6,9 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from forgetful import ForgetfulCollector
-from program import Program
+
+from tests.forgetful import ForgetfulCollector
+from tests.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

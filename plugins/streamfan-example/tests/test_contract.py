@@ -14,7 +14,7 @@ from streamfan.testing import LoseReply, MakeSink, Received, SinkContract
 from streamfan_example import ExampleOptions, ExampleSink
 
 if TYPE_CHECKING:
-    from forgetful import ForgetfulCollector
+    from tests.forgetful import ForgetfulCollector
 
 
 class TestContract(SinkContract):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from streamfan import Fan, LaneOptions
 from streamfan_example import ExampleOptions, ExampleSink
 
 if TYPE_CHECKING:
-    from program import Program
+    from tests.program import Program
 
 
 def streamfan(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
@@ -62,7 +63,9 @@ def test_check_says_that_it_is_reached(program: Program) -> None:
     assert f"sink 'example' at {program.target}: reached\n" in done.stdout
 
 
-def test_page_of_the_sink_shows_its_options() -> None:
-    done = streamfan("sinks", "example")
+def test_streamfan_describes_it() -> None:
+    done = streamfan("sinks", "example", "--json")
 
-    assert "timeout  duration, default 10s, $STREAMFAN_EXAMPLE_TIMEOUT" in done.stdout, done.stderr
+    described = json.loads(done.stdout)
+    assert described["distribution"] == "streamfan-example"
+    assert {option["name"]: option["default"] for option in described["options"]} == {"token": "", "timeout": "10s"}

@@ -14,9 +14,8 @@ from streamfan.testing import play
 from streamfan_example import ExampleOptions, ExampleSink
 
 if TYPE_CHECKING:
-    from forgetful import ForgetfulCollector
-
     from streamfan import Report
+    from tests.forgetful import ForgetfulCollector
 
 TEXT = "Once upon a time, día 日本"
 
