@@ -243,7 +243,8 @@ def test_text_that_is_not_the_producers_is_refused(sink: SqliteSink, path: Path)
     with pytest.raises(Permanent, match="has another text of attempt 7 at stream 'a'"):
         sink.close(STREAM, ending(STREAM, "HERE"))
 
-    assert rows(path, "SELECT ended FROM generations") == [{"ended": None}]
+    assert rows(path, "SELECT ended, text FROM generations") == [{"ended": None, "text": ""}]
+    assert rows(path, "SELECT text FROM pieces") == [{"text": "here"}]
 
 
 def test_generation_that_is_deleted_leaves_nothing(sink: SqliteSink, path: Path) -> None:

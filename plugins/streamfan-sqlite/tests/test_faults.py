@@ -112,6 +112,23 @@ def test_locked_archive_is_waited_for(path: Path) -> None:
     assert text_of(path, "a", 7) == "Once upon a time"
 
 
+def test_others_are_waited_for_within_a_call(sink: SqliteSink, path: Path) -> None:
+    has_lock = threading.Event()
+
+    def hold() -> None:
+        with locked(path):
+            has_lock.set()
+            threading.Event().wait(0.2)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert has_lock.wait(DEADLINE)
+    deliver(sink, STREAM, "text")
+    other.join()
+
+    assert text_of(path, "a", 7) == "text"
+
+
 def test_full_disk_is_retryable_and_loses_nothing(sink: SqliteSink, path: Path) -> None:
     write(sink, STREAM, "Once ")
 
