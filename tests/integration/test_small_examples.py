@@ -117,7 +117,9 @@ def test_metrics_are_those_of_tokens(run: Run) -> None:
 def test_chat_answers_what_is_asked_and_keeps_each_answer(run: Run) -> None:
     text, said = run("chat", said="A story about a fox\nAnd about a cat\nquit\nnever asked\n")
 
-    kept = [path.read_text() for path in sorted(run.folder.glob("chat-*.txt"))]
+    # The ids of streams, of which their names are made, are in no order.
+    written = sorted(run.folder.glob("chat-*.txt"), key=lambda path: path.stat().st_mtime_ns)
+    kept = [path.read_text() for path in written]
     assert (len(kept), said.count("You: ")) == (2, 3)
     # On stdout an answer begins on a line of its own.
     assert "".join("".join(kept).split()) == "".join(text.split()) != ""
