@@ -488,7 +488,7 @@ def test_the_command_of_the_readme_works_as_it_stands(shell: Shell) -> None:
 
 
 # Two models are loaded, one after the other.
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_same_seed_gives_the_same_text_and_stop_strings_end_it(shell: Shell) -> None:
     whole = shell.run("run", "Once upon a time", "--seed", "5", "-n", "60", text=None).stdout.decode()
     stop = whole[20:24]

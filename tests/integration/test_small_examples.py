@@ -14,7 +14,7 @@ from tests.support.model_server import streamed
 from tests.support.receiver import Receiver
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PATIENCE = 50
+PATIENCE = 100
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-TIMEOUT = patience(50)
+# For what hangs, not for what is slow: a model is loaded in seconds, but in a minute where the cores are taken.
+TIMEOUT = patience(100)
 TRACEBACK = "Traceback (most recent call last)"
 
 # Sinks that do one thing wrong, as a stranger's plugin would bring them.
