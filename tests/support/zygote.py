@@ -87,6 +87,8 @@ class Zygote:
     def start(self, *arguments: str) -> Command:
         """Start `streamfan` with these arguments; the one before has ended."""
         said = self._folder / "stderr"
+        # Whoever asks what it has said may be quicker than it.
+        said.write_bytes(b"")
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([str(said), *arguments]).encode() + b"\n")
         self._command = Command(self._process, said)
