@@ -42,6 +42,8 @@ _OWN = "streamfan"
 _PATIENCE = 2.0
 """Seconds that importing a module takes before somebody is told."""
 _log = logging.getLogger(__name__)
+# For those who write plugins; nobody else need see it, however much they want to know.
+_trace = logging.getLogger("streamfan-plugins")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -174,7 +176,7 @@ class Plugins:
         if self._manager.is_registered(module):
             return module
         took = 1000 * (monotonic() - begun)
-        _log.debug("%s %r: imported %s (%s) in %.0f ms", kind, listing.name, listing.module, listing.origin, took)
+        _trace.debug("%s %r: imported %s (%s) in %.0f ms", kind, listing.name, listing.module, listing.origin, took)
         try:
             self._manager.register(module, f"{listing.module} ({listing.origin})")
             self._manager.check_pending()
@@ -212,7 +214,7 @@ class Plugins:
     def _call(self, hook: str, module: Any, **arguments: object) -> Any:
         # One implementation at a time: of a call to all of them, the first that raises would be the end.
         others = [plugin for plugin in self._manager.get_plugins() if plugin is not module]
-        _log.debug("calling %s() of %s", hook, self._manager.get_name(module))
+        _trace.debug("calling %s() of %s", hook, self._manager.get_name(module))
         return self._manager.subset_hook_caller(hook, others)(**arguments)
 
 

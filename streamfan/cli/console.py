@@ -113,7 +113,7 @@ def log_to_stderr(verbosity: int) -> None:
 
 def trace_plugins() -> None:
     """Show which modules of plugins are imported, how long each takes, and what its hooks are called for."""
-    logger = logging.getLogger("streamfan.plugins")
+    logger = logging.getLogger("streamfan-plugins")
     logger.handlers = [_Handler()]
     logger.setLevel(logging.DEBUG)
     logger.propagate = False

@@ -269,7 +269,7 @@ def test_list_imports_no_client_library() -> None:
 @pytest.fixture
 def _logger(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command sets up the logger of its process, which here goes on."""
-    logger = logging.getLogger("streamfan.plugins")
+    logger = logging.getLogger("streamfan-plugins")
     for name in ("handlers", "level", "propagate"):
         monkeypatch.setattr(logger, name, getattr(logger, name))
 
