@@ -14,7 +14,7 @@ from streamfan.demo import PATH  # the bundled model; any other does as well
 
 
 class TokenCount(Sink):
-    """Counts the tokens, and the chunks, of every stream."""
+    """Counts the tokens, and the chunks, of a stream."""
 
     name = "count"
 
@@ -28,13 +28,16 @@ class TokenCount(Sink):
         self.chunks += 1
 
     def close(self, stream: StreamInfo, end: End) -> None:
-        """Count those without text, the end of sequence for one, and say how many it were."""
+        """Count those without text, the end of sequence for one."""
         self.tokens += len(end.token_ids)
-        print(f"\n[{self.tokens} tokens in {self.chunks} chunks]", file=sys.stderr)
 
 
 tokenizer = AutoTokenizer.from_pretrained(PATH)
 model = AutoModelForCausalLM.from_pretrained(PATH)
 
-with Fan("stdout", TokenCount()) as fan:
+count = TokenCount()
+
+with Fan("stdout", count) as fan:
     fan.generate(model, tokenizer, "Once upon a time", max_new_tokens=50)
+# Only here has stdout all of the text: no sink waits for another.
+print(f"\n[{count.tokens} tokens in {count.chunks} chunks]", file=sys.stderr)
