@@ -69,6 +69,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "==> streamfan[all] and its tools"
 	@$(PIP) --editable '.[all]' --group dev
 	@touch $@
+	@echo "==> .venv is ready; to use it at a shell: . .venv/bin/activate"
 
 redis: # says which package has what the tests start, before minutes are spent on set-up
 	@command -v redis-server >/dev/null || \
