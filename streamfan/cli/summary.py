@@ -76,7 +76,7 @@ def _title(stream: StreamReport) -> str:
 def _pace(intervals: Intervals) -> str:
     times = (("average", intervals.mean), ("p50", intervals.p50), ("p99", intervals.p99))
     between = ", ".join(f"{name} {seconds * 1000:,.1f}" for name, seconds in times)
-    return f"{intervals.rate:,.0f} {intervals.unit}s/s ({between} ms)"
+    return f"{intervals.rate:,.0f} {intervals.unit}s/s (between {intervals.unit}s: {between} ms)"
 
 
 def _row(delivery: DeliveryReport, sink: SinkReport) -> tuple[str | Text, ...]:
