@@ -43,8 +43,8 @@ def configure_source(run: RunOptions, layers: Sequence[Settings]) -> tuple[Sourc
     aware = _layers_about(spec.name, layers)
     settings = {path: setting for layer in layers for path, setting in layer.items()}
     own = {key: setting for key, setting in below(settings, "source").items() if setting.layer in aware}
-    known = ", ".join(f"source.{name}" for name in type_.Options.model_fields) or "it has none, so leave it out"
-    source = plugins().make_source(spec, build(type_.Options, own, Owner(f"source {type_.name!r}", known)))
+    owner = Owner(f"source {type_.name!r}", see=f"streamfan sources {type_.name}")
+    source = plugins().make_source(spec, build(type_.Options, own, owner))
     return source, Request(**_asked(run, below(settings, "run"), source, aware))
 
 

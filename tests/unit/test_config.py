@@ -643,6 +643,13 @@ def test_what_means_nothing_to_the_source_is_refused() -> None:
     assert text == "option 'temperature' (--temperature) means nothing to source 'radio'\nTry: leave it out"
 
 
+def test_refused_option_of_a_source_says_what_shows_them_all() -> None:
+    text = refusal("broker", source="radio", o=("source.volume=loud",))
+
+    assert "source 'radio': option 'volume' (-o source.volume): " in text
+    assert text.endswith("\nTry: streamfan sources radio")
+
+
 def test_prompt_for_a_source_that_takes_none_is_refused() -> None:
     with pytest.raises(UsageError, match="a prompt means nothing to source 'radio'"):
         run("broker").request_for("Once")
