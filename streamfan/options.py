@@ -157,13 +157,13 @@ class Options(BaseModel):
 class LaneOptions(Options):
     """How text is delivered to one sink; the same for every sink."""
 
-    required: bool = Field(default=True, description="A failure of this sink counts in the exit code.")
+    required: bool = Field(default=True, description="Whether the run fails if this sink does; see exit codes.")
     linger: Seconds = Field(
         default=0.05, description="How long text may wait to be merged; a stream's first chunk never waits."
     )
     boundary: Boundary = Field(
         default="chunk",
-        description="Deliver up to the end of a chunk, word, line or sentence, or all of the text at its end.",
+        description="Deliver only whole chunks, words, lines or sentences; or, all, the whole text at its end.",
     )
     max_bytes: Annotated[Size, Field(ge=4)] = Field(default=64 * 1024, description="The largest merged chunk.")
     sequential: bool = Field(
@@ -171,16 +171,16 @@ class LaneOptions(Options):
     )
     buffer_bytes: Size = Field(
         default=64 * 1024 * 1024,
-        description="How far behind, over all its streams, a sink that makes no progress may be, or 4,096 streams; see "
-        "when_full.",
+        description="How much text may wait, over all its streams, for a sink that makes no progress; also at most "
+        "4,096 streams. Then see when_full.",
     )
     when_full: WhenFull = Field(
         default="fail",
         description=(
-            "What a sink does that is further behind than buffer_bytes. fail: after a second without progress it is "
-            "given no more of the streams that are behind, and keeps the beginning of each. block: whoever generates "
-            "waits for it, until it has made no progress for call_timeout. skip: after a second without progress it "
-            "goes on where the text is by then, and is told of the gap; only for sinks that accept gaps."
+            "What happens when more than buffer_bytes wait for the sink. fail: if it makes no progress for a second, "
+            "it is given no more of the streams that are behind, and keeps the beginning of each. block: the "
+            "generation waits for it, until it has made no progress for call_timeout. skip: if it makes no progress "
+            "for a second, it skips what waits and is told of the gap; only for sinks that accept gaps."
         ),
     )
     max_elapsed: Seconds = Field(default=60.0, description="Total time of the retries of one piece.")

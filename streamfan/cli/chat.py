@@ -43,8 +43,8 @@ def chat(
 ) -> None:
     """Hold a conversation, live on the terminal and at every --sink.
 
-    At a terminal, /help says what there is to say. Elsewhere each line of standard input is a question, and stdout gets
-    the answers. Each answer is a stream of its own, which knows its conversation and turn.
+    At a terminal, /help lists the commands. If standard input is no terminal, each line of it is a question, and stdout
+    gets the answers. Each answer is a stream of its own, which knows its conversation and turn.
     """
     console.log_to_stderr(verbose)
     configured = _for_chat(configure(sinks=sinks, options=options, config=config, flags=flags))

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from streamfan.stream import Stream
 
 _HELP = """\
-/help           what there is to say
+/help           this list
 /reset          begin another conversation
-/save [FILE]    write this one to a new file: JSON where it is called so, else Markdown
+/save [FILE]    write this one to a new file: JSON if it ends in .json, else Markdown
 /system [TEXT]  what the model is told before everything else; - for nothing
 /sinks          how each sink is doing
 /exit           leave, as do exit, quit and Ctrl-D
@@ -134,7 +134,7 @@ class Chat(Session):
     def _attend(self) -> None:
         if self._phase == "generating":
             if self._asking.personal:
-                console.say(f"streamfan: this is {self._name}; /help says what there is to say, Ctrl-D leaves")
+                console.say(f"streamfan: this is {self._name}; /help lists the commands, Ctrl-D leaves")
             while (line := self._ask()) is not None:
                 if line.strip():
                     self._hear(line)

@@ -23,7 +23,7 @@ _SINKS = (
         multiple=True,
         metavar="[ID=]NAME[:TARGET]",
         shell_complete=completing.sink_specs,
-        help="Deliver here too; repeatable.",
+        help="Deliver to this sink, too; repeatable.",
     ),
     click.option(
         "-o",
@@ -38,7 +38,10 @@ _SINKS = (
 )
 _GENERATION = (
     click.option(
-        "-m", "--model", metavar="MODEL", help="A model's folder or hub id; a small bundled one unless given."
+        "-m",
+        "--model",
+        metavar="MODEL",
+        help="A model's folder or hub id (a small bundled one unless given), or its name at a server.",
     ),
     click.option(
         "--source",

@@ -53,7 +53,8 @@ Exit codes:
 def redis(port: int | None, password_file: str | None) -> None:
     """Run a Redis for development until Ctrl-C, and print the line that exports its URL.
 
-    The line is all that stdout gets, and ends it: who reads stdout to its end need not wait for the server's.
+    Nothing else is printed to stdout, which is then closed: a script that reads it to its end need not wait for the
+    server to end.
     """
     password = read_secret("--password-file", password_file, "STREAMFAN_REDIS_PASSWORD")
     stop = _stop_on_signals()

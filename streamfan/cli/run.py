@@ -99,7 +99,7 @@ def run(
 ) -> None:
     """Generate text from PROMPT, live, to stdout and to every --sink.
 
-    PROMPT is read from standard input if it is -, or left out where that is no terminal.
+    PROMPT is read from standard input if it is -, or if it is left out and standard input is no terminal.
     """
     console.log_to_stderr(verbose)
     configured = configure(sinks=sinks, options=options, config=config, flags=flags)

@@ -74,14 +74,14 @@ Exit codes:
     help="Holds the Redis's password; $STREAMFAN_REDIS_PASSWORD unless given, else it is the URL's.",
 )
 @click.option(
-    "--from", "offset", type=click.IntRange(min=0), default=0, metavar="OFFSET", help="Leave out so many bytes of text."
+    "--from", "offset", type=click.IntRange(min=0), default=0, metavar="OFFSET", help="Skip so many bytes of text."
 )
 @click.option(
     "--attempt",
     type=click.IntRange(min=0),
     default=0,
     metavar="NUMBER",
-    help="Only this one, which --from counts in; where a later one has begun, say so.",
+    help="Read only this one (--from counts in it); if a later one has begun, say so.",
 )
 @click.option("--events", is_flag=True, help="Print events, one line of JSON each, instead of text.")
 @click.option("--list", "listing", is_flag=True, help="List the recent streams, the latest first.")

@@ -29,8 +29,8 @@ _WIDTH = 100
 SINKS = """\
 # Sinks and their options
 
-The sinks that come with streamfan, as `streamfan sinks NAME` shows them; what a plugin brings is shown there too. An
-option can be given in four places, the first of which counts:
+These are the sinks that come with streamfan. `streamfan sinks NAME` shows the same at a shell, for plugins too.
+An option can be given in four places; if it is given in several of them, the first in this list counts:
 
 1. on the command line: `-o redis.ttl=1h`; after `-s mine=redis` it is `-o mine.ttl=1h`
 2. the environment: `STREAMFAN_REDIS_TTL=1h`
@@ -38,15 +38,16 @@ option can be given in four places, the first of which counts:
 4. in Python: `fan.add("redis", ttl="1h")`
 
 A duration is a number of seconds, or has a unit: `500ms`, `10s`, `5m`, `1h`, `1d`. A size is a number of bytes, or has
-one too: `64KiB`, `10MB`. A secret is best not written but named, `{ env = "NAME" }` or `{ file = "PATH" }` in
-`streamfan.toml`.
+a unit: `64KiB`, `10MB`. Do not write a secret into `streamfan.toml`, but say where it is: `{ env = "NAME" }` for one in
+the environment, or `{ file = "PATH" }`.
 """
 
 LANES = """\
 ## Options of every lane
 
-A lane is one sink at work, also a plugin's. Its options are `-o ID.lane.KEY=VALUE`, `STREAMFAN_ID_LANE_KEY`, or the
-table `[sinks.ID.lane]`. Some sinks have defaults of their own, which they are listed with.
+A lane is one sink at work. These options are the same for every sink, also a plugin's: `-o ID.lane.KEY=VALUE`,
+`STREAMFAN_ID_LANE_KEY`, or the table `[sinks.ID.lane]`, where ID is the sink's name, or the id that you gave it
+(`-s ID=NAME`). If a sink has another default, it is listed with the sink above.
 """
 
 CLI = """\
@@ -58,15 +59,15 @@ What each command says with `--help`.
 |---|---|
 | `STREAMFAN_CONFIG` | the `streamfan.toml` to read where `--config` is not given |
 | `STREAMFAN_RUN_FLAG` | any flag of `run`: `STREAMFAN_RUN_MAX_NEW_TOKENS=50` |
-| `STREAMFAN_ID_KEY` | an option of the sink with this id: [sinks.md](sinks.md) |
-| `REDIS_URL` | the Redis of everything that is not told another |
+| `STREAMFAN_ID_KEY` | an option of the sink with this id, `STREAMFAN_REDIS_TTL=1h`: [sinks.md](sinks.md) |
+| `REDIS_URL` | the Redis that is used if no URL is given |
 | `NO_COLOR` | no colours, also on a terminal |
 | `STREAMFAN_TRACE_PLUGINS` | `1`: say which modules of plugins are imported, in how long, and which hooks are called |
 | `STREAMFAN_TRACEBACK` | `1`: show where an unexpected error comes from |
 
 ## Completion
 
-A shell completes commands, sinks, sources and their options once it is told how, in its start-up file:
+The Tab key completes commands, sinks, sources and their options, once the start-up file of your shell has its line:
 
 ```sh
 eval "$(_STREAMFAN_COMPLETE=bash_source streamfan)"     # ~/.bashrc

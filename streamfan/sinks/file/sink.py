@@ -53,33 +53,34 @@ class FileSink(Sink):
 
     The target is a path, with `{stream}` (the stream's id) and `{date}` (the day it was opened, in UTC) as fields;
     directories with a field in their name are created, others must exist. New files are readable by their owner alone.
-    Symbolic links are followed in a path without fields, and refused where a field or what comes after it leads.
+    Symbolic links are followed, except from the first field of the path on, where they are refused.
 
     A path that ends in `.jsonl` is for events, unless the option `format` says otherwise.
 
-    Format text empties a file when its first stream opens, as `tee` does. Where the path does not name the stream, the
-    later streams of the same sink follow in the same file, each on a new line, one after the other: the lane option
-    `sequential` is on then. With it off, a stream that begins while another one is being written there fails here.
+    With format text a file is emptied when its first stream opens, as `tee` does. If the path has no `{stream}`, the
+    later streams of the same sink follow in the same file, one after the other, each on a new line: the lane option
+    `sequential` is then on. If you turn it off, a stream that begins while another one is being written fails here.
 
-    Format jsonl appends, also to what is there: any number of streams and programs at a time. A last line that a crash
-    has left unfinished stays, and the next event begins on a new line: nothing that others wrote is ever removed.
+    With format jsonl events are appended to what the file holds. Any number of streams and programs may write to it at
+    a time. If a crash has left half a line at the end, it stays, and the next event begins on a new line: nothing that
+    others wrote is ever removed.
 
-    The option `mode` asks for something else. Mode append is for text what it is for events, but for one program at a
-    time. A text does not say whose it is, so all that earlier runs have written stays, also where a stream comes again
-    from its beginning: exactly once holds within a run; across runs it does with mode resume, and with events.
+    The option `mode` changes that. With mode append a text is appended too, by one program at a time. What earlier runs
+    have written stays; if a stream comes again from its beginning, its text is there twice, for a text does not say
+    which stream it is of. So it is exactly once within a run; across runs only mode resume and events are.
 
-    With mode atomic a file has one stream, and its name at the end, when all of it is on the disk; what was not given
-    whole stays in `PATH.part` until the next run, and the log says so. Whole is what this sink was given everything of:
-    that includes all that a generation had made when it failed or was cancelled.
+    With mode atomic a file holds one stream. It is `PATH.part` while it is written, and gets its name at the end, when
+    all of it is on the disk. If this sink was not given everything, the file stays `PATH.part` until the next run, and
+    the log says so. A generation that failed or was cancelled is complete in this sense: its text ends there.
 
-    Mode resume takes a text from its beginning again: what the file has is compared, and the rest appended. Of events
-    it takes the same attempt at a stream again, as a replay sends it, and writes what the file does not have; half an
-    event at its end is removed.
+    With mode resume a stream may come again from its beginning. Its text is compared with what the file holds, and the
+    rest is appended. With events it must be the same attempt, as a replay sends it: the events that the file lacks are
+    written, and half an event at the end of the file is removed.
 
-    Files of events can be rotated: renamed between two events, by whoever writes next, so that a new one begins. A
+    Files of events can be rotated: between two events, whoever writes next renames the file and begins a new one. A
     stream may then begin in one file and end in another; in the order of their names they hold every event once.
 
-    Apart from programs that append events, nobody shares a file: the second to open it fails, and is told so.
+    Only programs that append events can share a file: for others, the second that opens it fails, and is told why.
 
     Args:
         clock: What time it is, for the age of files.
