@@ -82,9 +82,7 @@ class RunCommand(click.Command):
 @shared.sinks
 @shared.generation
 @click.option("--prompts", metavar="FILE", help="Several prompts, one a line; each becomes a stream.")
-@click.option(
-    "--id", "stream_id", metavar="ID", help="The stream's id; for one stream, and again for its next attempt."
-)
+@click.option("--id", "stream_id", metavar="ID", help="The id of the one stream; given again, it is its next attempt.")
 @click.option("--chat/--no-chat", default=None, help="Put the prompt through the model's chat template.")
 @shared.progress
 @shared.delivery

@@ -66,7 +66,7 @@ class FileOptions(SinkOptions):
     )
     rotate_age: Annotated[Seconds, Field(gt=0)] | None = Field(
         default=None,
-        description="The same when an event comes and the file's first event is older than this; for format jsonl.",
+        description="The same if the first event in the file is older than this; for format jsonl.",
     )
     gzip: bool = Field(
         default=False,

@@ -50,7 +50,7 @@ class RedisOptions(SinkOptions):
     token_ids: bool = Field(True, description="Write the token ids beside the text.")
     control: bool = Field(False, description="Let readers stop the model.")
     control_token: Secret | None = Field(
-        None, description="Hear only readers that know this; otherwise any that may write to this Redis."
+        None, description="Obey only readers that know this token; else all that may write to this Redis."
     )
     wait_replicas: Annotated[int, Field(ge=0, le=1_000)] = Field(
         0, description="How many replicas must have a stream's end before it counts as delivered."

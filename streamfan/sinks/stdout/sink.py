@@ -31,13 +31,13 @@ class StdoutOptions(SinkOptions):
 class StdoutSink(Sink):
     """Writes streams to standard output, one after the other; each chunk is out when `write` returns.
 
-    Elsewhere than on a terminal the bytes are the text's own, so that a single stream's have its sha256; a stream that
-    follows another one begins on a line of its own. On a terminal, control characters other than newline and tab are
-    shown instead of obeyed, and a line that a stream leaves unfinished is finished at its end.
+    If it is no terminal, the bytes of the text are written as they are: those of a single stream have its sha256. A
+    stream that follows another one begins on a new line. On a terminal, control characters other than newline and tab
+    are shown instead of obeyed, and if the last line of a stream has no end, a newline is added.
 
-    A pipe that nobody reads any more raises `SinkClosed`, and standard output leads nowhere from then on: what the
-    program prints there is dropped. What is out is known, so no text is missing or there twice after an error; only
-    where `sys.stdout` has no descriptor, as in notebooks, the stream fails here.
+    If the reader of a pipe has gone, `SinkClosed` is raised, and what the program prints to stdout from then on is
+    dropped. The sink knows which bytes are out, so that after an error no text is missing or there twice; only where
+    `sys.stdout` has no file descriptor, as in notebooks, the stream fails here.
     """
 
     name = "stdout"
