@@ -83,6 +83,8 @@ class Cursor:
         self._ready = False
         self.over = False
         self._furthest = 0
+        # How much an earlier program has left there, where that is more than there is text of it so far.
+        self._awaited = 0
         # Up to here the sink is told of a gap and not given the text; and the gaps that it was told of.
         self._skip_to = 0
         self._gaps: list[Gap] = []
@@ -163,6 +165,8 @@ class Cursor:
             return 0.0 if self.stream.ended else inf
         if not self._ready or self.chunk is not None or self.stream.ended or self._skip_to > self.offset:
             return 0.0
+        if self._awaited:
+            return 0.0 if self.stream.length >= self._awaited else inf
         if self.stream.length == max(self.offset, self._no_boundary_below):
             return inf
         return self.stream.written_at(self.offset) + self._options.linger if self.offset else 0.0
@@ -175,6 +179,8 @@ class Cursor:
             return Step.CLOSE if ended else None
         if not self._ready:
             return Step.OPEN
+        if self._awaited and not self._arrived(ended):
+            return None
         if self.chunk is None and self._skip_to > self.offset:
             self.gap = self.gap or self._next_gap()
             self._furthest = max(self._furthest, self.gap.end)
@@ -190,6 +196,18 @@ class Cursor:
             self._furthest = max(self._furthest, self.chunk.end)
             return Step.WRITE
         return Step.CLOSE if ended and self.stream.length == self.offset else None
+
+    def _arrived(self, ended: bool) -> bool:
+        """Whether there is as much text as the destination has; from there on the sink is given it."""
+        held = self._awaited
+        if not ended and self.stream.length < held:
+            return False
+        self._awaited = 0
+        if not self.stream.is_boundary(held):
+            raise ValueError(f"open() returned {held}, which is no end of a character in {self.stream.length} bytes")
+        self._move_to(held)
+        self._note_progress()
+        return True
 
     def _next_gap(self) -> Gap:
         info = self.stream.info
@@ -225,12 +243,15 @@ class Cursor:
             ValueError: `held` is not a number of bytes that this stream can have left there.
         """
         self._opened = self._ready = True
+        self._awaited = 0
         # Also where it was given up meanwhile: what is open has to be closed.
         self.done = False
         if held is None:
             self._settle_doubt()
             if self.offset < self.stream.start:
                 raise ValueError(f"the text before byte {self.stream.start:,} is not kept any more")
+        elif type(held) is int and held > self._furthest and self.stream.again:
+            self._awaited = held
         elif type(held) is not int or held > self._furthest or not self.stream.is_boundary(held):
             raise ValueError(
                 f"open() returned {held!r}, expected None or the end of a character between {self.stream.start} "

@@ -188,7 +188,8 @@ class Fan:
             meta: Anything else that readers should know; must have a JSON form.
             max_tokens: How many tokens it will have at most, for who shows its progress.
             attempt: Which try at this id it is, >= 1 and later than those before; Unix milliseconds unless given.
-            writer: Who produced it, where a stream of another program is published again; this fan unless given.
+            writer: Who produced it, where a stream of another program is published again; this fan unless given. With
+                `attempt` a sink goes on from where that program has left it, if it can tell.
             time: When it was opened there; now unless given.
 
         Raises:
@@ -211,7 +212,7 @@ class Fan:
             max_tokens=max_tokens,
             on_cancel=lambda reason, by: _cancel(held, reason, by),
         )
-        stream = Stream(info, self._dispatcher)
+        stream = Stream(info, self._dispatcher, again=attempt is not None and writer is not None)
         # Weak: a sink that keeps what it knows of its streams must not keep their texts.
         held = weakref.ref(stream)
         with self._lock:

@@ -113,7 +113,8 @@ class Sink(ABC):
 
         Called before a stream's first write, and again after a failure whose result is unknown. The lane goes on from
         the number returned: it must be the end of a chunk or at least of a code point, and at most what was ever sent.
-        Count only this attempt: what an older one left there is another text.
+        Count only this attempt: what an older one left there is another text. An attempt that is published again, as
+        `streamfan replay` does, may be there from an earlier program, up to its end: say so.
         """
         return None
 

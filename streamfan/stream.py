@@ -55,10 +55,13 @@ class Stream:
         info: What is known about the stream.
         length: UTF-8 bytes of text so far.
         tokens: Token ids so far; at the end, where it has none, as many as its producer says. 0 where nobody knows.
+        again: Whether another program has published this attempt before, so that destinations may have more of it than
+            was sent from here.
     """
 
-    def __init__(self, info: StreamInfo, dispatcher: Dispatcher) -> None:
+    def __init__(self, info: StreamInfo, dispatcher: Dispatcher, *, again: bool = False) -> None:
         self.info = info
+        self.again = again
         self.length = 0
         self.tokens = 0
         self._dispatcher = dispatcher

@@ -30,6 +30,6 @@ def dispatching() -> Iterator[Dispatcher]:
         dispatcher.stop()
 
 
-def silent_stream(id: str = "s") -> Stream:
+def silent_stream(id: str = "s", *, again: bool = False) -> Stream:
     """A stream whose news nobody hears."""
-    return Stream(info(id), Dispatcher())
+    return Stream(info(id), Dispatcher(), again=again)

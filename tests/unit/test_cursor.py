@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import inf
 
+import pytest
+
 from streamfan.cursor import Cursor, Step
 from streamfan.errors import Permanent
 from streamfan.options import LaneOptions
@@ -104,3 +106,54 @@ def test_stream_that_was_never_opened_owes_nothing_when_it_is_given_up() -> None
     cursor.give_up(Permanent("refused"))
 
     assert cursor.done
+
+
+# An attempt that another program has published before
+
+
+def reopened(stream: Stream, held: int) -> Cursor:
+    """A cursor whose destination says that it holds so much."""
+    cursor = Cursor(stream, MemorySink(), LaneOptions(linger=10))
+    stream.write("first")
+    assert cursor.step() is Step.OPEN
+    cursor.opened_at(held)
+    return cursor
+
+
+def test_what_an_earlier_program_has_left_is_gone_on_from_once_there_is_as_much() -> None:
+    stream = silent_stream(again=True)
+    cursor = reopened(stream, held=11)
+    assert (cursor.due(0.0), cursor.step()) == (inf, None)
+
+    stream.write("second and third")
+
+    assert cursor.due(0.0) == 0.0
+    assert deliver(cursor) == " and third"
+    assert cursor.report("sink").bytes == 21
+
+
+def test_destination_that_has_all_of_it_is_only_closed() -> None:
+    stream = silent_stream(again=True)
+    cursor = reopened(stream, held=5)
+    stream.end()
+
+    assert cursor.step() is Step.CLOSE
+    cursor.closed()
+    assert cursor.report("sink").complete
+    assert cursor.report("sink").sha256 == stream.outcome.sha256  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("text", "held"), [("", 6), ("é", 6)])
+def test_destination_that_has_more_than_all_of_it_or_half_a_character_is_refused(text: str, held: int) -> None:
+    stream = silent_stream(again=True)
+    cursor = reopened(stream, held)
+    stream.write(text)
+    stream.end()
+
+    with pytest.raises(ValueError, match=f"open\\(\\) returned {held}"):
+        cursor.step()
+
+
+def test_of_an_attempt_that_is_new_nothing_can_have_been_left() -> None:
+    with pytest.raises(ValueError, match="expected None or the end of a character between 0 and 0"):
+        reopened(silent_stream(), held=5)

@@ -8,7 +8,7 @@ import re
 import threading
 import tracemalloc
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -19,12 +19,14 @@ from streamfan.events import Cancellation, Fault, Start, encode
 from streamfan.fan import Fan
 from streamfan.options import LaneOptions
 from streamfan.report import State, StreamReport
-from streamfan.sink import Sink
+from streamfan.sink import Delivery, Sink
 from streamfan.stream import Stream
 from tests.support.sinks import DEADLINE, FailingSink, GatedSink, MemorySink, always, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from streamfan.events import Chunk, StreamInfo
 
 TEXT = [f"piece {number} ☕ " for number in range(300)]
 QUICK = LaneOptions(call_timeout=0.1)
@@ -680,3 +682,41 @@ def test_options_that_cannot_be_are_refused_by_name(sink: str | Sink, options: d
         fan.add(sink, **options)
 
     assert "s3cr3t" not in str(caught.value)
+
+
+class Shelf(Sink):
+    """A destination that outlives its sinks, and knows what it has of each attempt."""
+
+    name = "shelf"
+    delivery = Delivery.EXACTLY_ONCE
+    texts: ClassVar[dict[tuple[str, int], bytes]] = {}
+
+    def open(self, stream: StreamInfo) -> int:
+        return len(self.texts.setdefault((stream.id, stream.attempt), b""))
+
+    def write(self, chunk: Chunk) -> None:
+        self.texts[chunk.stream.id, chunk.stream.attempt] += chunk.data
+
+
+def test_attempt_that_is_published_again_goes_on_where_an_earlier_program_left_it() -> None:
+    Shelf.texts.clear()
+    reports = []
+    for text in ("Once ", "Once upon a time", "Once upon a time"):
+        with Fan(Shelf()) as fan, fan.open("s", attempt=7, writer="another") as stream:
+            for letter in text:
+                stream.write(letter)
+        fan.report.raise_for_failures()
+        reports.append(fan.report)
+
+    assert Shelf.texts == {("s", 7): b"Once upon a time"}
+    assert [report.sinks[0].bytes for report in reports] == [5, 16, 16]
+    assert all(report.streams[0].deliveries[0].sha256 == report.streams[0].sha256 for report in reports)
+
+
+def test_attempt_that_comes_again_with_less_text_than_there_is_fails_there() -> None:
+    Shelf.texts = {("s", 7): b"Once upon a time"}
+    with Fan(Shelf()) as fan, fan.open("s", attempt=7, writer="another") as stream:
+        stream.write("Once")
+
+    assert "open() returned 16" in str(fan.report.sinks[0].error)
+    assert Shelf.texts == {("s", 7): b"Once upon a time"}
