@@ -20,6 +20,7 @@ DONE = "[DONE]"
 
 # Of vLLM, where the answer was given up on the server's side.
 _FAILURES = frozenset({"error", "abort"})
+_TOO_MANY = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +134,14 @@ def _message(said: dict[str, Any]) -> Message:
     counts = usage if isinstance(usage, dict) else {}
     return Message(
         deltas=tuple(_delta(choice) for choice in choices),
-        # bool is an int to Python, and no number of tokens.
-        usage={well_formed(key): value for key, value in counts.items() if type(value) is int},
+        usage={well_formed(key): value for key, value in counts.items() if _is_count(value)},
         model=_text(said, "model"),
     )
+
+
+def _is_count(value: object) -> bool:
+    # bool is an int to Python, and no number of tokens; nor is one that no float can hold.
+    return type(value) is int and 0 <= value < _TOO_MANY
 
 
 def _delta(choice: object) -> Delta:

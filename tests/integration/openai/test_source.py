@@ -398,6 +398,15 @@ def test_chunks_are_not_counted_as_tokens(server: Receiver) -> None:
     assert one(asked(server, streamed(HELLO)))[1].tokens == 0
 
 
+@pytest.mark.parametrize("count", [-1, 10**400, True, 1.5, "7", None])
+def test_count_that_can_be_none_is_left_out(server: Receiver, count: object) -> None:
+    counted = event({"choices": [], "usage": {"completion_tokens": count, "total_tokens": 9}})
+
+    _, end = one(asked(server, streamed(chat("Hel", "lo", done=False) + counted + DONE)))
+
+    assert (end.finish_reason, end.tokens, end.meta) == ("stop", 0, {"usage": {"total_tokens": 9}})
+
+
 def test_count_of_all_choices_is_none_of_one(server: Receiver) -> None:
     body = event(chunk("a", "stop")) + event(chunk("b", "stop", index=1)) + usage(7) + DONE
 
