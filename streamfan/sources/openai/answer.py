@@ -211,7 +211,7 @@ class Choice:
 
     Attributes:
         finish_reason: In the server's words; empty while there is more to come.
-        calls: Its calls to tools by their numbers, in parts.
+        calls: Its calls to tools, in parts.
     """
 
     def __init__(self, fan: Fan, stream: Stream, open_another: Callable[..., Stream] | None) -> None:
@@ -221,7 +221,7 @@ class Choice:
         self._reasoning: Stream | None = None
         self._has_thought = False
         self.finish_reason = ""
-        self.calls: dict[int, list[ToolCall]] = {}
+        self.calls: list[list[ToolCall]] = []
 
     @property
     def unwanted(self) -> bool:
@@ -245,8 +245,16 @@ class Choice:
         with suppress(StreamEnded):
             self.stream.write(delta.text)
         for call in delta.tool_calls:
-            self.calls.setdefault(call.index, []).append(call)
+            self._take_call(call)
         self.finish_reason = delta.finish_reason or self.finish_reason
+
+    def _take_call(self, part: ToolCall) -> None:
+        parts = next((parts for parts in reversed(self.calls) if parts[0].index == part.index), None)
+        # Ollama numbers every call 0. The id alone tells nothing: there are servers that give each part a new one.
+        if parts is None or (part.id and part.name and part.id != parts[0].id):
+            self.calls.append([part])
+        else:
+            parts.append(part)
 
     def _reasoning_stream(self) -> Stream | None:
         if self._reasoning is None and self._open_another is not None and not self._fan.cancelled:
@@ -257,7 +265,7 @@ class Choice:
     @property
     def meta(self) -> dict[str, Any]:
         """What the end event says of it."""
-        calls = [_whole(parts) for _, parts in sorted(self.calls.items())]
+        calls = [_whole(parts) for parts in sorted(self.calls, key=lambda parts: parts[0].index)]
         meta: dict[str, Any] = {"tool_calls": calls} if calls else {}
         if self.finish_reason not in {"", "stop", "length"}:
             meta["finish_reason"] = well_formed(self.finish_reason)

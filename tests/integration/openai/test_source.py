@@ -376,6 +376,24 @@ def test_calls_to_tools_are_in_the_end(server: Receiver) -> None:
     ]
 
 
+@pytest.mark.parametrize("number", [{"index": 0}, {}])
+def test_calls_to_tools_that_all_have_one_number_are_told_apart(server: Receiver, number: dict[str, int]) -> None:
+    parts = [
+        {**number, "id": "c1", "function": {"name": "f", "arguments": '{"a":'}},
+        # Of vLLM, whose every part had an id.
+        {**number, "id": "x1", "function": {"arguments": " 1}"}},
+        {**number, "id": "c2", "function": {"name": "f", "arguments": '{"a": 2}'}},
+    ]
+    body = b"".join(event(chunk(tool_calls=[part])) for part in parts) + event(chunk(finish="tool_calls"))
+
+    _, end = one(asked(server, streamed(body)))
+
+    assert [(call["id"], call["function"]["arguments"]) for call in end.meta["tool_calls"]] == [
+        ("c1", '{"a": 1}'),
+        ("c2", '{"a": 2}'),
+    ]
+
+
 def test_counts_that_come_after_the_end_are_waited_for_but_not_for_long(server: Receiver) -> None:
     body = event(chunk("Hello", "stop")) + event({"choices": [], "usage": {"total_tokens": 3}})
 
