@@ -36,7 +36,7 @@ class Answer:
         tell: Called from any thread when a stream was cancelled, or has ended; must not block.
 
     Attributes:
-        progress: How many messages have brought some.
+        begun: Whether the current request has brought text that was published: asked again, it would come twice.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Answer:
         self._served_model = ""
         self._empty = True
         self._done = False
-        self.progress = 0
+        self.begun = False
         self._tokens = 0
         self._tokens_before = 0
         self._counted_before: int | None = 0
@@ -100,10 +100,12 @@ class Answer:
         return bool(self.text) and not self._choices[0].calls
 
     def start(self) -> None:
-        """Another request for the rest begins."""
-        self._tokens_before = self.tokens
-        if self.progress:
-            self._counted_before = self.counted
+        """A request begins: for what follows the text so far, or once more for what the last one has not brought."""
+        if self.begun:
+            self._tokens_before, self._counted_before = self.tokens, self.counted
+        for choice in self._choices.values():
+            choice.start()
+        self.begun = False
         self._tokens = 0
         self._usage = {}
         self._empty = True
@@ -115,7 +117,6 @@ class Answer:
         self._served_model = message.model or self._served_model
         self._done = self._done or message.done
         moved = [self._publish(delta) for delta in message.deltas if delta.is_progress]
-        self.progress += any(moved)
         self._tokens = self._usage.get("completion_tokens", self._tokens + any(moved))
         return any(moved)
 
@@ -123,6 +124,7 @@ class Answer:
         if delta.index >= self._n or self.deserted:
             return False
         self._choice(delta.index).take(delta)
+        self.begun = self.begun or bool(delta.text or (delta.reasoning and self._reasoning))
         return True
 
     def _choice(self, index: int) -> Choice:
@@ -232,6 +234,12 @@ class Choice:
     def over(self) -> bool:
         """Whether no more text is to come, or wanted."""
         return bool(self.finish_reason) or self.unwanted
+
+    def start(self) -> None:
+        """Another request begins, which says again what is not text."""
+        self._has_thought = False
+        self.finish_reason = ""
+        self.calls = []
 
     def take(self, delta: Delta) -> None:
         """Publish what came."""

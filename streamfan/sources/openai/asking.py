@@ -1,6 +1,6 @@
 """Asks a server until it has answered: waiting, trying again, going on, and stopping when nobody wants more.
 
-A request is tried again only as long as no text has come; after that, one more request would print everything again.
+A request is tried again only as long as no text was published; after that, one more would print everything again.
 What came stays in any case, and a stream that lacks some of its text says so.
 """
 
@@ -117,13 +117,10 @@ class _Asking:
         """
         body: dict[str, Any] | None = self._query.body()
         while body is not None:
-            before = self.answer.progress
             try:
                 await self._ask_again_and_again(body)
             except CutOff as error:
-                # One that brought nothing would bring nothing again.
-                wanted = self._options.resume == "continue" and self.answer.progress > before
-                if not (wanted and self.answer.can_continue):
+                if not (self._options.resume == "continue" and self.answer.can_continue):
                     raise
                 _log.warning("%s; asking for the rest", error)
                 body = self._query.body_to_continue(self.answer.text, self.answer.tokens)
@@ -145,18 +142,19 @@ class _Asking:
                 await self._ask(body)
 
     async def _ask(self, body: dict[str, Any]) -> None:
-        before = self.answer.progress
         self.answer.start()
         try:
             await self._listen(body)
+            self.answer.check()
         except SourceError as error:
             # What goes wrong once all text is there is nobody's loss.
             if self.answer.finished:
                 return
-            if isinstance(error, Unavailable) and self.answer.progress > before:
-                raise CutOff(str(error)) from error
+            # An end that nobody meant: something is lacking then, or all of it, which can be asked for again.
+            unmeant = CutOff if self.answer.begun else Unavailable
+            if isinstance(error, CutOff | Unavailable) and not isinstance(error, unmeant):
+                raise unmeant(str(error)) from error
             raise
-        self.answer.check()
 
     async def _listen(self, body: dict[str, Any]) -> None:
         waited = self._options.first_token_timeout
@@ -169,7 +167,8 @@ class _Asking:
                     if message.done or (self.answer.finished and not self._more_may_come):
                         return
         except TimeoutError:
-            raise CutOff(f"no token has come for {waited:g} s") from None
+            # Not tried again: that would take as long.
+            raise (CutOff if self.answer.begun else SourceError)(f"no token has come for {waited:g} s") from None
 
     @property
     def _more_may_come(self) -> bool:

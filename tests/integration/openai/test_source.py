@@ -284,7 +284,8 @@ def test_every_dialect_gives_the_text(server: Receiver, name: str) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_stream_has_the_outcome_that_it_should(server: Receiver, name: str, size: int) -> None:
     played = HOSTILE[name]
-    text, end = one(asked(server, streamed(played.body, size=max(size, len(played.body) // 2_000))))
+    reply = streamed(played.body, size=max(size, len(played.body) // 2_000))
+    text, end = one(asked(server, reply, max_elapsed=0))
 
     assert (text, end.finish_reason) == (played.text, played.finish)
     if played.error is not None:
@@ -435,7 +436,9 @@ def test_count_of_all_choices_is_none_of_one(server: Receiver) -> None:
 def test_count_of_an_answer_that_went_on_is_of_all_of_it_or_none(server: Receiver, first: bytes, expected: int) -> None:
     rest = chat("lo", done=False) + usage(3) + DONE
 
-    _, end = one(asked(server, dropped(BEGUN + first), streamed(rest), resume="continue"))
+    replies = dropped(BEGUN + first), answer(503), hang_up, streamed(rest)
+
+    _, end = one(asked(server, *replies, resume="continue"))
 
     assert (end.finish_reason, end.tokens) == ("stop", expected)
 
@@ -458,6 +461,10 @@ def test_connection_that_breaks_after_the_first_text_is_an_error_with_the_text(s
         hang_up,
         dropped(b""),
         dropped(event(chunk(role="assistant"))),
+        streamed(b""),
+        # On HTTP/1.0 there is no other way to tell that a server has died.
+        until_closed(event(chunk(role="assistant"))),
+        until_closed(event(chunk(role="assistant"))[:-10]),
         answer(500),
         answer(503, {"retry-after": "0"}),
         answer(429, {"retry-after": "1"}),
@@ -473,6 +480,29 @@ def test_what_breaks_before_the_first_text_is_tried_again(
     assert (text, end.finish_reason) == ("Hello", "stop")
     assert len(server.posted) == 2
     assert "trying again" in caplog.text
+
+
+def test_reasoning_that_nobody_is_shown_is_no_text(server: Receiver) -> None:
+    thought = event(chunk(reasoning="hm"))
+
+    assert one(asked(server, dropped(thought), streamed(thought + HELLO)))[0] == "Hello"
+
+
+def test_calls_to_tools_are_no_text_and_begin_again(server: Receiver) -> None:
+    call = event(chunk(tool_calls=[{"id": "c1", "function": {"name": "f", "arguments": "{"}}]))
+    rest = event(chunk(tool_calls=[{"function": {"arguments": "}"}}])) + event(chunk(finish="tool_calls"))
+
+    _, end = one(asked(server, dropped(call), streamed(call + rest)))
+
+    assert [each["function"]["arguments"] for each in end.meta["tool_calls"]] == ["{}"]
+
+
+def test_reasoning_that_was_shown_is_not_shown_again(server: Receiver) -> None:
+    answer_, reasoning = asked(server, dropped(event(chunk(reasoning="hm"))), streamed(HELLO), reasoning=True)
+
+    assert (answer_.text, reasoning.text) == ("", "hm")
+    assert (answer_.finish_reason, reasoning.finish_reason) == ("error", "error")
+    assert len(server.posted) == 1
 
 
 def test_that_it_is_tried_again_is_said_once(server: Receiver, caplog: pytest.LogCaptureFixture) -> None:
@@ -533,6 +563,7 @@ def test_no_answer_at_all_is_an_error(server: Receiver) -> None:
     _, end = one(asked(server, silence, first_token_timeout=0.3))
 
     assert "no token has come for 0.3 s" in error_of(end)
+    assert len(server.posted) == 1
 
 
 def test_no_further_token_is_an_error_with_the_text(server: Receiver) -> None:
@@ -580,7 +611,9 @@ def test_answer_that_has_all_its_tokens_does_not_go_on(server: Receiver) -> None
 
 
 def test_server_that_has_nothing_more_to_say_is_not_asked_for_ever(server: Receiver) -> None:
-    text, end = one(asked(server, dropped(BEGUN), streamed(DONE.replace(b"[DONE]", b"{}")), resume="continue"))
+    silent = streamed(DONE.replace(b"[DONE]", b"{}"))
+
+    text, end = one(asked(server, dropped(BEGUN), silent, resume="continue", max_elapsed=0))
 
     assert (text, end.finish_reason) == ("Hel", "error")
     assert len(server.posted) == 2

@@ -169,7 +169,8 @@ def test_answer_that_is_cut_off_is_an_error_with_the_text(server: SocketServer, 
 
 
 @pytest.mark.parametrize(
-    "handler", [said(code=1001), said(code=1011), said(code=1013), lost(), lost(chunk(role="assistant"))]
+    "handler",
+    [said(code=1000), said(code=1001), said(code=1011), said(code=1013), lost(), lost(chunk(role="assistant"))],
 )
 def test_what_breaks_before_the_first_text_is_tried_again(server: SocketServer, handler: Handler) -> None:
     text, end = asked(server, handler, said(*HELLO))
