@@ -14,6 +14,7 @@ from streamfan.sources.openai.deltas import Message, read
 from streamfan.sources.openai.events import EventDecoder, ServerEvent
 from tests.support import dialects
 from tests.support.dialects import DIALECTS, HOSTILE, chat, chunk
+from tests.support.garbage import GARBAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,18 +61,6 @@ def test_any_text_comes_out_as_it_went_in(texts: list[str], end: bytes, places: 
 
     assert error == ""
     assert "".join(delta.text for message in found for delta in message.deltas) == "".join(texts)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
-KEYS = ["choices", "delta", "content", "index", "finish_reason", "tool_calls", "usage", "error", "message", "text"]
-SHAPED = st.recursive(
-    JSON, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
-)
-GARBAGE = st.binary(max_size=60) | SHAPED.map(dialects.event)
 
 
 @given(garbage=GARBAGE, places=st.lists(st.integers(0, 10_000), max_size=5))

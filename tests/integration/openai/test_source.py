@@ -8,12 +8,17 @@ import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from streamfan import Callback, Fan
 from streamfan.errors import MissingExtra, SpecError, UsageError
+from streamfan.events import End, Event
 from streamfan.plugins import plugins
 from streamfan.source import Message, Request
 from streamfan.sources.openai import OpenAISource, ServerOptions
 from tests.support.dialects import DIALECT_TEXT, DIALECTS, DONE, HOSTILE, chat, chunk, event
+from tests.support.garbage import GARBAGE
 from tests.support.model_server import dropped, held, streamed, until_closed
 from tests.support.opener import MemoryFan
 from tests.support.receiver import PATIENCE, Receiver, answer, endless, hang_up, silence
@@ -21,8 +26,6 @@ from tests.support.receiver import PATIENCE, Receiver, answer, endless, hang_up,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from streamfan.events import End
-    from streamfan.fan import Fan
     from streamfan.stream import Stream
     from tests.support.receiver import Reply
 
@@ -570,6 +573,24 @@ def test_no_further_token_is_an_error_with_the_text(server: Receiver) -> None:
     text, end = one(asked(server, held(BEGUN), token_timeout=0.3))
 
     assert (text, error_of(end)) == ("Hel", "no token has come for 0.3 s")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(garbage=GARBAGE, size=st.integers(1, 50))
+def test_whatever_is_sent_there_is_an_outcome(server: Receiver, garbage: bytes, size: int) -> None:
+    server.script(streamed(event(chunk("before")) + garbage + b"\n\n" + chat("after"), size=size))
+    source, request = OpenAISource(base(server), ServerOptions(reasoning=True)), Request(prompt="hi")
+    events: list[Event] = []
+
+    with Fan(Callback(events.append, events=True)) as fan:
+        source.load(request)
+        source.run(fan, request)
+
+    # It is in every report: of the sink, of the streams, and of them all for Prometheus.
+    fan.report.raise_for_failures()
+    ends = [each for each in events if isinstance(each, End)]
+    assert len(ends) == len(fan.report.streams) == sum(ended.count for ended in fan.report.metrics.ended)
+    assert fan.report.streams[0].bytes >= len("before")
 
 
 # Going on
