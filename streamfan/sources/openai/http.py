@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from streamfan.errors import SourceError
+from streamfan.errors import SourceError, UsageError
 from streamfan.sources.openai.deltas import read
 from streamfan.sources.openai.events import EventDecoder
 from streamfan.sources.openai.faults import Unavailable
@@ -25,13 +25,20 @@ _LONGEST_REFUSAL = 64 * 1024
 
 
 class HttpTransport:
-    """Posts to one URL; see `Transport`."""
+    """Posts to one URL; see `Transport`.
+
+    Raises:
+        UsageError: The client library takes it for none.
+    """
 
     ends = True
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._url = httpx2.URL(server.url)
+        try:
+            self._url = httpx2.URL(server.url)
+        except httpx2.InvalidURL as error:
+            raise UsageError(f"the URL of the server cannot be used: {error}") from None
         # A server that packs what it sends holds it back until there is enough to pack.
         self._headers = {
             "accept": "text/event-stream",

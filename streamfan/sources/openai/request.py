@@ -68,8 +68,9 @@ def _problem(target: str, parts: SplitResult, schemes: tuple[str, ...]) -> str |
         return "has no host"
     if "#" in target:
         return "has a fragment (#...), which is never sent: leave it out"
-    # Both raise ValueError, as urlsplit does: bytes that are no text, and a port that is none.
+    # These raise ValueError, as urlsplit does: bytes that are no text, a host that no server can have, no port.
     target.encode()
+    parts.hostname.encode("idna")
     return "has port 0" if parts.port == 0 else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, cast
@@ -161,6 +162,8 @@ def test_server_of_the_environment_is_asked(server: Receiver, monkeypatch: pytes
         "http://h:x",
         "http://h/ secret",
         "http://[::1",
+        "http://secret..de",
+        f"http://{'secret' * 20}",
     ],
 )
 def test_url_that_is_none_is_refused_and_not_shown(url: str) -> None:
@@ -168,6 +171,11 @@ def test_url_that_is_none_is_refused_and_not_shown(url: str) -> None:
         OpenAISource(url)
 
     assert "secret" not in str(caught.value)
+
+
+def test_host_that_only_the_client_knows_to_be_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="Invalid IPv4 address"):
+        OpenAISource("http://256.1.1.1").load(Request(prompt="hi"))
 
 
 def test_no_server_is_refused() -> None:
@@ -544,6 +552,15 @@ def test_nobody_there_is_an_error() -> None:
 
     assert end.finish_reason == "error"
     assert f"http://127.0.0.1:{gone.port}/v1: " in error_of(end)
+
+
+def test_server_that_does_not_greet_is_an_error(server: Receiver) -> None:
+    # The system accepts the connection, and nobody says a word of TLS.
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"https://127.0.0.1:{mute.getsockname()[1]}"
+        _, end = one(asked(server, url=url, connect_timeout=0.2, max_elapsed=0))
+
+    assert "no connection within 0.2 s" in error_of(end)
 
 
 def test_certificate_that_is_not_trusted_is_final() -> None:

@@ -273,5 +273,7 @@ def test_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch
 def test_url_of_another_kind_is_refused() -> None:
     with pytest.raises(SpecError, match="begins with neither ws:// nor wss://"):
         WebSocketSource("http://localhost")
+    with pytest.raises(SpecError, match="has a host or a port that cannot be read"):
+        WebSocketSource("ws://a..b")
     with pytest.raises(UsageError, match="needs the URL of a server"):
         WebSocketSource()
