@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.support.command import Done, Shell
@@ -32,9 +32,9 @@ def rows(page: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table[0].splitlines()[2:]]
 
 
-def run_line(shell: Shell, line: str) -> Done:
-    """Run a line of a block, which may say at its end what it `# exits with` if not 0."""
+def run_line(shell: Shell, line: str, **more: Any) -> Done:
+    """Run a line of a block, which may say at its end what it `# exits with` if not 0; see `Shell.run`."""
     command, _, code = line.partition("  # exits with ")
-    done = shell.run(script=_COMMAND + command)
+    done = shell.run(script=_COMMAND + command, **more)
     assert done.code == int(code or 0), (line, done)
     return done
