@@ -84,9 +84,14 @@ class WebSocketTransport:
         """Connect, and send `body`."""
         from websockets.asyncio.client import connect
 
+        class Connect(connect):
+            # The prompt is for nobody but the server that was named.
+            def process_redirect(self, exc: Exception) -> Exception:
+                return exc
+
         headers = self._server.headers
         with self._told():
-            async with connect(
+            async with Connect(
                 self._server.url,
                 user_agent_header=headers.pop("user-agent"),
                 additional_headers=headers,

@@ -19,7 +19,7 @@ from streamfan.sources.websocket import WebSocketOptions, WebSocketSource
 from streamfan.specs import parse
 from tests.support.dialects import chunk
 from tests.support.opener import MemoryFan
-from tests.support.receiver import PATIENCE, Receiver, answer, silence
+from tests.support.receiver import PATIENCE, Receiver, answer, redirect, silence
 from tests.support.websocket_server import SocketServer, kept, lost, said
 
 if TYPE_CHECKING:
@@ -209,6 +209,14 @@ def test_server_of_another_kind_is_an_error() -> None:
         _, end = asked(unused, url=f"ws://127.0.0.1:{other.port}")
 
     assert "answered 404" in error_of(end)
+
+
+def test_redirect_is_not_followed(server: SocketServer) -> None:
+    with Receiver(redirect(307, server.url)) as other:
+        _, end = asked(server, said(*HELLO), url=f"ws://127.0.0.1:{other.port}")
+
+    assert "redirects are not followed, give the final URL" in error_of(end)
+    assert server.asked == []
 
 
 def test_server_that_does_not_greet_is_an_error() -> None:
