@@ -119,6 +119,7 @@ HOSTILE = {
     "neither": Played(_BEGUN, "Hel", "error", "finish_reason"),
     "no space after data:": Played(_HELLO.replace(b"data: ", b"data:"), "Hello"),
     "comments": Played(b": PROCESSING\n\n" + _HELLO.replace(b"\n\n", b"\n:\n\n: OPENROUTER PROCESSING\n\n"), "Hello"),
+    "events without data": Played(b"data:\n\n" + _HELLO.replace(b"\n\n", b"\n\nevent: ping\ndata: \n\n"), "Hello"),
     "CRLF": Played(_HELLO.replace(b"\n", b"\r\n"), "Hello"),
     "CR": Played(_HELLO.replace(b"\n", b"\r"), "Hello"),
     "other fields": Played(b"retry: 5\nid: 1\nevent: message\nx-more: y\n" + _HELLO, "Hello"),
@@ -164,6 +165,7 @@ HOSTILE = {
     "an error event with text": Played(
         _BEGUN + b"event: error\ndata: out of memory\n\n", "Hel", "error", "'out of memory'"
     ),
+    "an error event without data": Played(_BEGUN + b"event: error\ndata:\n\n", "Hel", "error", "server failed: ''"),
     "an error field": Played(_BEGUN + b'error: {"message": "no"}\n\n', "Hel", "error", "'no'"),
     "an error with quotes": Played(
         _BEGUN + event('{"error": "no "this" is wrong"}'), "Hel", "error", 'no "this" is wrong'

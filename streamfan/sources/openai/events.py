@@ -99,7 +99,10 @@ class EventDecoder:
         elif line:
             self._read(line)
         elif self._data:
-            yield self._take()
+            event = self._take()
+            # One that is empty only says that the server is there.
+            if event.data or event.type == "error":
+                yield event
         else:
             self._type = ""
 

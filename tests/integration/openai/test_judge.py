@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from tests.support.receiver import Reply
 
 # Where it is wrong, by the facts that this source was written from: it takes for a success what was cut off, loses an
-# event to a byte order mark and the last one to a missing blank line, and gives up on control characters.
+# event to a byte order mark and the last one to a missing blank line, and gives up on control characters and on
+# an event without data.
 _WRONG = {
     "parts of content",
     "control characters inside JSON",
     "byte order mark",
+    "events without data",
     "last event without a blank line",
     "an answer that came whole",
     "refusal",
