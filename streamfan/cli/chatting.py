@@ -239,7 +239,8 @@ class Chat(Session):
     def _tell(self, text: str) -> None:
         if text:
             self._conversation.system = "" if text == "-" else text
-        system = self._conversation.system
+        # What a server is told where the conversation says nothing.
+        system = self._conversation.system or getattr(self._config.source.options, "system", None)
         console.say(f"streamfan: the model is told: {system}" if system else "streamfan: the model is told nothing")
 
     def _show_sinks(self, _: str) -> None:

@@ -81,6 +81,20 @@ def test_key_is_nowhere_to_be_seen(shell: Shell, server: Receiver) -> None:
     assert KEY not in done.stderr
 
 
+def test_chat_says_what_the_server_is_told(shell: Shell, server: Receiver) -> None:
+    server.script(streamed(chat("yes")), streamed(chat("no")))
+
+    done = shell.run(
+        "chat", "--source", source(server), "-o", "source.system=be brief", text="/system\none\n/system be kind\ntwo\n"
+    )
+
+    told = [posted.event["messages"][0]["content"] for posted in server.posted]
+    assert (done.code, done.stdout, told) == (0, b"yes\nno", ["be brief", "be kind"]), done
+    assert [line for line in done.stderr.splitlines() if "told" in line] == [
+        f"streamfan: the model is told: {system}" for system in told
+    ]
+
+
 def test_reasoning_and_body_are_options(shell: Shell, server: Receiver) -> None:
     server.script(streamed(event(chunk(reasoning="hm")) + chat("yes")))
     options = ("-o", "source.reasoning=true", "-o", 'source.body={"top_p": 0.5}', "-s", "file:{stream}.txt")
