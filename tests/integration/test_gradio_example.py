@@ -96,8 +96,10 @@ def test_second_tab_sees_the_whole_text_and_stop_stops_the_model(
     for page in (first, second):
         page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        page.on("response", lambda response: errors.append(response.url) if response.status >= 400 else None)
     first.goto(url)
-    first.locator("textarea").first.fill("Tell me about a fox")
+    first.locator("textarea:enabled").fill("Tell me about a fox")
     first.keyboard.press("Enter")
     first.locator('[data-testid="bot"]').wait_for()
     wait_until(lambda: len(shown(first)) > 20)
