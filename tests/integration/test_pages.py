@@ -12,8 +12,7 @@ from transformers import AutoTokenizer
 
 from streamfan.config import configure
 from streamfan.demo import PATH
-from tests.support.command import Shell
-from tests.support.page import DOCS, blocks, run_line
+from tests.support.page import DOCS, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,19 +43,6 @@ def test_program_of_detokenizing_gives_the_text_up_to_where_it_stops(capfd: pyte
     exec(compile(program, "detokenizing.md", "exec"), {"tokenizer": tokenizer, "ids": ids})
 
     assert capfd.readouterr().out.strip() == "A fox said hello."
-
-
-@pytest.mark.parametrize("page", ["chat.md", "sources.md"])
-def test_commands_work(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A few tokens show as much as many.
-    monkeypatch.setenv("STREAMFAN_RUN_MAX_NEW_TOKENS", "3")
-    shell = Shell(tmp_path)
-    (shell.folder / "prompts.txt").write_text("Once upon a time\nThe fox\n", encoding="utf-8")
-    lines = [line for block in blocks(page, "sh") for line in block.splitlines() if not line.startswith("pip ")]
-
-    assert lines
-    for line in lines:
-        run_line(shell, line)
 
 
 def test_examples_of_sinks_are_understood() -> None:
