@@ -19,10 +19,15 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 # This folder is the first on the path, and this file is called as the client library is.
 sys.path.remove(sys.path[0])
+# The client library as `pip install redis` gives it; where hiredis is installed too, it would read with that.
+PLAIN = "--plain"
+if PLAIN in sys.argv:
+    sys.modules["hiredis"] = None  # type: ignore[assignment]  # what importing it then raises is an ImportError
 
 import redis
 from redis.backoff import ConstantBackoff
@@ -117,10 +122,12 @@ def latency(url: str, count: int) -> None:
                     stream.write(f"{time.monotonic_ns()} ")
         client.publish("bare", DONE)
         took = {"redis-py PUBLISH -> get_message": bare.result(), "streamfan -> subscribe()": ours.result()}
-    print(f"\nus until a chunk is in a reader's hands ({count} chunks, linger 0)\n{'':34}{'p50':>8}{'p99':>8}")
+    parser = "its own parser" if find_spec("hiredis") is None else "hiredis"
+    print(f"\nus until a chunk is in a reader's hands ({count} chunks, linger 0; redis-py with {parser})")
+    print(f"{'':34}{'p50':>8}{'p99':>8}")
     reference = None
     for name, times in took.items():
-        bar = "" if reference is None else "   (bar: x1.5)"
+        bar = "" if reference is None or PLAIN not in sys.argv else "   (bar: x1.5)"
         p50, p99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
         reference = reference or p50
         print(f"{name:34}{p50:>8.0f}{p99:>8.0f}   x{p50 / reference:.2f}{bar}")
@@ -202,7 +209,8 @@ class Reader:
 @contextmanager
 def reader(kind: str, *arguments: str) -> Iterator[Reader]:
     """A process that reads."""
-    command = [sys.executable, __file__, "--reader", kind, *arguments]
+    plain = [PLAIN] if PLAIN in sys.argv else []
+    command = [sys.executable, __file__, *plain, "--reader", kind, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         yield Reader(process)
 
@@ -236,9 +244,10 @@ def peak_memory() -> float:
 
 
 def main() -> None:
-    """Measure, and print three tables; fails if a stream was not whole at both ends."""
+    """Measure, and print four tables; fails if a stream was not whole at both ends."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
+    parser.add_argument(PLAIN, action="store_true", help="only the first table, without hiredis")
     parser.add_argument("--reader", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.reader:
@@ -246,8 +255,12 @@ def main() -> None:
         say(json.dumps(READERS[kind](url, *(int(argument) for argument in rest))))
         return
     share = 10 if arguments.quick else 1
+    if not arguments.plain:
+        subprocess.run([sys.executable, __file__, PLAIN, *(["--quick"] if arguments.quick else [])], check=True)
     with server() as url:
         latency(url, 2000 // share)
+        if arguments.plain:
+            return
         throughput(url, 20_000 // share)
         if not many(url, 1000 // share):
             sys.exit("not all streams are complete and whole")
