@@ -45,7 +45,7 @@ class Screen:
     def width(self) -> int:
         """Cells that a status may have; 0 where none can be shown."""
         size = self._size()
-        return 0 if size is None or size.lines < _FEWEST_ROWS else size.columns - 1
+        return 0 if size is None or size.lines < _FEWEST_ROWS else max(size.columns - 1, 0)
 
     @contextmanager
     def text(self, text: str) -> Iterator[None]:
@@ -69,7 +69,8 @@ class Screen:
         if size is None:
             return
         with self._lock:
-            self._columns = size.columns
+            # A terminal need not know how wide it is.
+            self._columns = size.columns or _WIDTH
             if not self._safe:
                 return
             self._going = False

@@ -190,3 +190,14 @@ def test_terminal_without_commands_gets_plain_lines(start: Start, feed: Feed) ->
         terminal.wait("text")
 
     terminal.wait(": 5 bytes, ", "exit=0")
+
+
+def test_terminal_that_does_not_know_its_width_loses_no_text(start: Start, feed: Feed) -> None:
+    terminal = run(start, "-o", "progress.every=0.1s", script='stty cols 0; "$@" < feed')
+
+    with feed:
+        feed.write("Once upon a time\n")
+        terminal.wait("Once upon a time", "17 bytes")
+        feed.write("there was a fox.\n")
+
+    assert "there was a fox." in terminal.wait("exit=0")
