@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from streamfan.cli import console
 from streamfan.cli.conversation import Conversation, Turn
 from streamfan.cli.session import Session
+from streamfan.errors import UsageError
 from streamfan.fan import Fan
 
 if TYPE_CHECKING:
@@ -155,6 +156,10 @@ class Chat(Session):
                     continue
                 self._signal = self._signal or signal.SIGINT
                 return None
+            except (UsageError, OSError) as error:
+                # What was answered is still to be delivered.
+                self._error = error
+                return None
             finally:
                 self._is_asking = False
             self._interrupts = 0
@@ -231,8 +236,10 @@ class Chat(Session):
     def _save(self, name: str) -> None:
         try:
             path = self._conversation.save(name)
-        except OSError as error:
-            console.say(f"streamfan: it cannot be saved: {error.strerror}: {error.filename!r}\nTry: /save ANOTHER-FILE")
+        except (OSError, ValueError, RuntimeError) as error:
+            # The last two: a name that cannot be one, and a user without a home.
+            why = error.strerror if isinstance(error, OSError) else error
+            console.say(f"streamfan: it cannot be saved as {name!r}: {why}\nTry: /save ANOTHER-FILE")
         else:
             console.say(f"streamfan: saved to {path}")
 

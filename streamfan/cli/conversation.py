@@ -55,11 +55,15 @@ class Conversation:
 
         Raises:
             OSError: The file exists already, or cannot be written.
+            ValueError: The name cannot be one.
+            RuntimeError: It begins with the home of nobody.
         """
         path = Path(name or f"chat-{self.id}.md").expanduser()
         text = self._as_json() if path.suffix == ".json" else self._as_markdown()
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+        # What was typed may hold bytes that are no text.
+        data = text.encode(errors="backslashreplace")
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
         return path
 
     @property

@@ -80,6 +80,22 @@ def test_input_that_is_no_text_is_refused(shell: Shell) -> None:
     assert "not UTF-8, at byte 0" in done.stderr
 
 
+def test_input_that_is_no_text_ends_a_conversation_as_any_end_does(shell: Shell) -> None:
+    done = chat(shell, b"one\n\xff\n", "--summary", "json")
+
+    report = json.loads(done.stderr.partition("\n")[0])
+    assert [stream["deliveries"][0]["complete"] for stream in report["streams"]] == [True]
+    assert report["exit_code"] == done.code == 2
+
+
+@pytest.mark.parametrize("name", ["a\0b", "~nobody-is-called-so/x"], ids=["not a name", "nobody's home"])
+def test_name_that_cannot_be_saved_to_does_not_end_the_conversation(shell: Shell, name: str) -> None:
+    done = chat(shell, f"one\n/save {name}\ntwo\n")
+
+    assert (done.code, done.stdout) == (0, b"one\none one two")
+    assert f"it cannot be saved as {name!r}: " in done.stderr
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_signal_ends_a_conversation_that_waits_for_a_line(shell: Shell, number: signal.Signals, code: int) -> None:
     process = shell.start("chat", "--source", "echo")
