@@ -121,7 +121,8 @@ class EventDecoder:
             raise SourceError(f"the server sent a line that is no event: {excerpt(line.decode(errors='replace'))}")
 
     def _add(self, value: bytes) -> None:
-        self._size += len(value)
+        # Lines without data take room too.
+        self._size += len(value) + 1
         self._data.append(value.decode(errors="replace"))
 
     def _take(self, *, whole: bool = True) -> ServerEvent:

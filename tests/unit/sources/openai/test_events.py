@@ -80,6 +80,13 @@ def test_body_that_is_json_is_one_event() -> None:
     assert [event.data.strip() for event in decoded(body)] == ['{\n "a":\n 1}']
 
 
+def test_lines_without_data_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "LONGEST", 100)
+
+    with pytest.raises(SourceError, match="more than"):
+        list(EventDecoder().push(b"data:\n" * 101))
+
+
 def test_event_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "LONGEST", 100)
 
