@@ -85,8 +85,9 @@ class WebSocketTransport:
         from websockets.asyncio.client import connect
 
         class Connect(connect):
-            # The prompt is for nobody but the server that was named.
-            def process_redirect(self, exc: Exception) -> Exception:
+            """Follows no redirect: the prompt is for nobody else."""
+
+            def process_redirect(self, exc: Exception) -> Exception | str:
                 return exc
 
         headers = self._server.headers
@@ -110,7 +111,13 @@ class WebSocketTransport:
     @contextmanager
     def _told(self) -> Iterator[None]:
         """Turn the errors of the client into ours."""
-        from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus, WebSocketException
+        from websockets.exceptions import (
+            ConnectionClosed,
+            InvalidMessage,
+            InvalidProxy,
+            InvalidStatus,
+            WebSocketException,
+        )
 
         name = self._server.name
         try:
@@ -122,6 +129,12 @@ class WebSocketTransport:
             said = self._server.without_key(bytes(answer.body or b"").decode(errors="replace"))
             headers = {key.lower(): value for key, value in answer.headers.raw_items()}
             raise refusal(name, answer.status_code, headers, said) from None
+        except InvalidProxy:
+            # Not quoted: it may hold a password.
+            raise SourceError(f"{name}: the environment's proxy cannot be used: its URL is none") from None
+        except (ImportError, UnicodeError) as error:
+            # Of what a proxy needs, and of a host's name.
+            raise SourceError(f"{name}: {error}") from None
         except TimeoutError:
             raise Unavailable(f"{name}: no connection within {self._server.connect_timeout:g} s") from None
         except ssl.SSLCertVerificationError as error:

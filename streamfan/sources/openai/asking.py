@@ -60,7 +60,7 @@ async def ask(fan: Fan, query: Query, transport: Transport, *, hide: Callable[[s
     Raises:
         UsageError: The fan is closed.
     """
-    asking = _Asking(fan, query, transport)
+    asking = _Asking(fan, query, transport, hide)
     try:
         await asking.run()
     except asyncio.CancelledError:
@@ -82,10 +82,11 @@ class _Asking:
         cancelled: Whether this was stopped because nobody wants the rest.
     """
 
-    def __init__(self, fan: Fan, query: Query, transport: Transport) -> None:
+    def __init__(self, fan: Fan, query: Query, transport: Transport, hide: Callable[[str], str]) -> None:
         self._query = query
         self._options: ServerOptions = query.options
         self._transport = transport
+        self._hide = hide
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self.cancelled = False
@@ -122,7 +123,7 @@ class _Asking:
             except CutOff as error:
                 if not (self._options.resume == "continue" and self.answer.can_continue):
                     raise
-                _log.warning("%s; asking for the rest", error)
+                _log.warning("%s; asking for the rest", self._hide(str(error)))
                 body = self._query.body_to_continue(self.answer.text, self.answer.tokens)
             else:
                 self.answer.end()
@@ -134,12 +135,18 @@ class _Asking:
             retry=tenacity.retry_if_exception_type(Unavailable),
             wait=_pause,
             stop=tenacity.stop_before_delay(self._options.max_elapsed),
-            before_sleep=_complain,
+            before_sleep=self._complain,
             reraise=True,
         )
         async for attempt in tries:
             with attempt:
                 await self._ask(body)
+
+    def _complain(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        # Once is enough for people.
+        level = logging.WARNING if state.attempt_number == 1 else logging.INFO
+        _log.log(level, "%s; trying again", self._hide(str(error)))
 
     async def _ask(self, body: dict[str, Any]) -> None:
         self.answer.start()
@@ -184,9 +191,3 @@ def _pause(state: tenacity.RetryCallState) -> float:
 
 
 _JITTER = tenacity.wait_random_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE)
-
-
-def _complain(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome is not None else None
-    # Once is enough for people.
-    _log.log(logging.WARNING if state.attempt_number == 1 else logging.INFO, "%s; trying again", error)

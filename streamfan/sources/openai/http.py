@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from streamfan.errors import SourceError, UsageError
+from streamfan.errors import SourceError, SpecError
 from streamfan.sources.openai.deltas import read
 from streamfan.sources.openai.events import EventDecoder
 from streamfan.sources.openai.faults import Unavailable
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 
 # Of what a server says when it refuses.
 _LONGEST_REFUSAL = 64 * 1024
+_REFUSING = 2.0
 
 
 class HttpTransport:
     """Posts to one URL; see `Transport`.
 
     Raises:
-        UsageError: The client library takes it for none.
+        SpecError: The client library takes it for none.
     """
 
     ends = True
@@ -38,7 +40,7 @@ class HttpTransport:
         try:
             self._url = httpx2.URL(server.url)
         except httpx2.InvalidURL as error:
-            raise UsageError(f"the URL of the server cannot be used: {error}") from None
+            raise SpecError(f"the URL {server.name!r} cannot be used: {error}") from None
         # A server that packs what it sends holds it back until there is enough to pack.
         self._headers = {
             "accept": "text/event-stream",
@@ -47,21 +49,32 @@ class HttpTransport:
             **server.headers,
         }
         self._timeout = httpx2.Timeout(None, connect=server.connect_timeout)
-        # A proxy of the environment leads away from here.
-        self._mounts = {f"all://{self._url.host}": None} if server.is_local else None
 
     @asynccontextmanager
     async def __call__(self, body: dict[str, Any], /) -> AsyncIterator[AsyncIterator[Message]]:
         """Post `body`."""
         with self._told():
             async with (
-                httpx2.AsyncClient(timeout=self._timeout, mounts=self._mounts) as client,
+                self._client() as client,
                 client.stream("POST", self._url, content=json.dumps(body), headers=self._headers) as response,
             ):
                 if not response.is_success:
                     raise await self._refusal(response)
                 async with aclosing(_messages(response)) as messages:
                     yield messages
+
+    def _client(self) -> httpx2.AsyncClient:
+        try:
+            # With a transport of its own it goes through no proxy of the environment, which leads away from here.
+            transport = httpx2.AsyncHTTPTransport() if self._server.is_local else None
+            return httpx2.AsyncClient(timeout=self._timeout, transport=transport)
+        except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:
+            # Of a URL nothing is quoted: a proxy's may hold a password.
+            why = type(error).__name__ if isinstance(error, httpx2.InvalidURL) else error
+            raise SourceError(
+                f"{self._server.name}: the environment's proxy or certificates cannot be used: {why}\n"
+                "Try: look at $HTTP_PROXY, $HTTPS_PROXY, $ALL_PROXY, $SSL_CERT_FILE and $SSL_CERT_DIR"
+            ) from None
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -80,10 +93,13 @@ class HttpTransport:
 
     async def _refusal(self, response: httpx2.Response) -> SourceError:
         body = b""
-        async for packet in response.aiter_bytes():
-            body += packet
-            if len(body) > _LONGEST_REFUSAL:
-                break
+        # What has been said by then will do: the status says most of it.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_REFUSING):
+                async for packet in response.aiter_bytes():
+                    body += packet
+                    if len(body) > _LONGEST_REFUSAL:
+                        break
         headers = {name.lower(): value for name, value in response.headers.items()}
         return refusal(
             self._server.name, response.status_code, headers, self._server.without_key(body.decode(errors="replace"))

@@ -279,6 +279,13 @@ def test_key_that_the_server_repeats_is_not_shown(server: Receiver, caplog: pyte
     assert "sk-secret" not in caplog.text
 
 
+def test_key_in_other_letters_is_not_logged(server: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    asked(server, answer(503, body=b'{"error": "\\u0073k-secret is tired"}'), streamed(HELLO), key="sk-secret")
+
+    assert "*** is tired" in caplog.text
+    assert "sk-secret" not in caplog.text
+
+
 # What is answered
 
 
@@ -542,6 +549,56 @@ def test_wait_that_is_too_long_is_not_waited_for(server: Receiver) -> None:
 
     assert "429" in error_of(end)
     assert len(server.posted) == 1
+
+
+def test_refusal_without_an_end_is_not_listened_to_for_ever(server: Receiver) -> None:
+    _, end = one(asked(server, endless(b"HTTP/1.1 401 No\r\n\r\n", b"no ", 0.1)))
+
+    assert "answered 401 Unauthorized: 'no " in error_of(end)
+
+
+def test_server_on_this_machine_may_be_called_by_its_ipv6_address() -> None:
+    with Receiver() as gone:
+        pass
+
+    _, end = one(asked(gone, url=f"http://[::1]:{gone.port}", max_elapsed=0.0))
+
+    assert f"http://[::1]:{gone.port}/v1: All connection attempts failed" in error_of(end)
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "gopher://x"])
+def test_no_proxy_leads_to_a_server_on_this_machine(
+    server: Receiver, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+
+    assert one(asked(server, streamed(HELLO)))[0] == "Hello"
+
+
+@pytest.mark.parametrize("proxy", ["gopher://user:password@x:1", "http://user:pass:word@x:password"])
+def test_proxy_that_cannot_be_used_is_an_error_without_its_password(
+    server: Receiver, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+
+    _, end = one(asked(server, url="http://example.invalid"))
+
+    assert "the environment's proxy or certificates cannot be used" in error_of(end)
+    assert "word" not in error_of(end)
+
+
+def test_certificates_that_are_not_there_are_an_error(server: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/to/be/found.pem")
+
+    _, end = one(asked(server, url=f"https://localhost:{server.port}"))
+
+    assert "certificates cannot be used" in error_of(end)
+    assert "Try: look at $" in error_of(end)
+
+
+def test_host_that_cannot_be_is_refused_before_anything_is_asked(server: Receiver) -> None:
+    with pytest.raises(SpecError, match="the URL 'http://…/v1' cannot be used"):
+        asked(server, url="http://…")
 
 
 def test_nobody_there_is_an_error() -> None:

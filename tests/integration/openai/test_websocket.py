@@ -219,6 +219,17 @@ def test_redirect_is_not_followed(server: SocketServer) -> None:
     assert server.asked == []
 
 
+def test_proxy_that_cannot_be_used_is_an_error_without_its_password(
+    server: SocketServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WS_PROXY", "gopher://user:password@x:1")
+
+    _, end = asked(server, url="ws://example.invalid")
+
+    assert "the environment's proxy cannot be used" in error_of(end)
+    assert "password" not in error_of(end)
+
+
 def test_server_that_does_not_greet_is_an_error() -> None:
     with Receiver(silence) as other, SocketServer() as unused:
         _, end = asked(unused, url=f"ws://127.0.0.1:{other.port}", connect_timeout=0.2, max_elapsed=0)

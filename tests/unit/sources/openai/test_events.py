@@ -53,11 +53,11 @@ def test_one_byte_order_mark_is_left_out() -> None:
 
 
 def test_only_one_space_is_left_out() -> None:
-    assert decoded(b"data:  a\n\n", b"data:b\n\n", b"data\n\n") == [
-        ServerEvent("", " a"),
-        ServerEvent("", "b"),
-        ServerEvent("", ""),
-    ]
+    assert decoded(b"data:  a\n\n", b"data:b\n\n") == [ServerEvent("", " a"), ServerEvent("", "b")]
+
+
+def test_event_without_data_only_says_that_the_server_is_there() -> None:
+    assert decoded(b"data\n\n", b"data:\n\n", b"data: a\n\n") == [ServerEvent("", "a")]
 
 
 def test_last_event_without_its_end_is_given_as_such() -> None:
