@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from contextlib import suppress
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 T = TypeVar("T")
+log = logging.getLogger("streamfan.loop")
 
 
 class LoopThread:
@@ -27,6 +29,8 @@ class LoopThread:
         # With a factory, or it would become the event loop of the calling thread.
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._loop = self._runner.get_loop()
+        # What asyncio does instead is to print a traceback.
+        self._loop.set_exception_handler(_note)
         self._process = os.getpid()
         self._stopping = False
         # daemon: a client library that does not stop must not keep the interpreter alive.
@@ -60,3 +64,11 @@ class LoopThread:
                 self._loop.run_forever()
         with suppress(KeyboardInterrupt, SystemExit):
             self._runner.close()
+
+
+def _note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what went wrong where nobody waits for it: in a callback, or in a task of a client library."""
+    error = context.get("exception")
+    log.debug("%s", context["message"], exc_info=error)
+    # The first line: the rest shows objects.
+    log.warning("%s%s", str(context["message"]).partition("\n")[0], f": {error!r}" if error is not None else "")

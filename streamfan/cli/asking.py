@@ -100,7 +100,8 @@ class Prompt(Asking):
         """Ask for what is said next."""
         try:
             line = self._session.prompt(">>> ")
-        except EOFError:
+        except (EOFError, OSError):
+            # Also where the terminal is gone.
             return None
         return line.strip().removeprefix(_BLOCK).removesuffix(_BLOCK) if _is_block(line) else line
 

@@ -132,8 +132,8 @@ class WebSocketTransport:
         except InvalidProxy:
             # Not quoted: it may hold a password.
             raise SourceError(f"{name}: the environment's proxy cannot be used: its URL is none") from None
-        except (ImportError, UnicodeError) as error:
-            # Of what a proxy needs, and of a host's name.
+        except (ImportError, ValueError) as error:
+            # Of what a proxy needs, of its URL, and of a host's name.
             raise SourceError(f"{name}: {error}") from None
         except TimeoutError:
             raise Unavailable(f"{name}: no connection within {self._server.connect_timeout:g} s") from None

@@ -30,6 +30,7 @@ class Tmux:
         self, folder: Path, *arguments: str, script: str = '"$@"', env: Mapping[str, str] | None = None
     ) -> None:
         self._socket = str(folder / "tmux")
+        self._closed = False
         started = shlex.join([sys.executable, "-m", "streamfan", *arguments])
         # Ctrl-C is the program's, not the shell's; and what is typed after the end is nobody's error.
         command = "trap : INT; " + script.replace('"$@"', started) + "; echo exit=$?; exec cat"
@@ -85,8 +86,10 @@ class Tmux:
         return screen
 
     def close(self) -> None:
-        """End the terminal and what runs in it."""
-        self._run("kill-server")
+        """End the terminal and what runs in it; a second time that is nothing."""
+        if not self._closed:
+            self._closed = True
+            self._run("kill-server")
 
     def _run(self, *arguments: str, env: Mapping[str, str] | None = None) -> str:
         done = subprocess.run(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from streamfan.errors import SourceError
 
+CUT = "..."
+"""What an excerpt ends with that is not the whole."""
+
 _SHOWN = 200
 
 
@@ -26,4 +29,4 @@ class CutOff(SourceError):
 
 def excerpt(text: str) -> str:
     """What a server sent, short and on one line: it must not reach a terminal or a log as it is."""
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}{CUT}")

@@ -90,6 +90,9 @@ class HttpTransport:
             raise Unavailable(f"{name}: {str(error) or type(error).__name__}") from None
         except httpx2.HTTPError as error:
             raise SourceError(f"{name}: {error}") from None
+        except ExceptionGroup as errors:
+            # Of a proxy's port that can be none, say.
+            raise SourceError(f"{name}: no connection: {errors.exceptions[0]}") from None
 
     async def _refusal(self, response: httpx2.Response) -> SourceError:
         body = b""

@@ -13,6 +13,7 @@ from streamfan import __version__
 from streamfan.errors import MissingExtra, UsageError
 from streamfan.loop import LoopThread
 from streamfan.source import Source
+from streamfan.sources.openai.faults import CUT
 from streamfan.sources.openai.options import ServerOptions
 from streamfan.sources.openai.request import base_url, endpoint, query, shown
 
@@ -60,8 +61,13 @@ class Server:
             return self.host == "localhost"
 
     def without_key(self, text: str) -> str:
-        """`text`, where the server has not repeated the key."""
-        return text.replace(self.key, "***") if len(self.key) >= _SHORTEST_SECRET else text
+        """`text`, where the server has not repeated the key, or an excerpt of what it said a part of it."""
+        if len(self.key) < _SHORTEST_SECRET:
+            return text
+        text = text.replace(self.key, "***")
+        parts = (self.key[:length] + CUT for length in range(len(self.key) - 1, _SHORTEST_SECRET - 1, -1))
+        cut = next((part for part in parts if part in text), None)
+        return text if cut is None else text.replace(cut, f"***{CUT}")
 
 
 class ServerSource(Source):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 import pytest
@@ -259,3 +260,18 @@ def test_bundled_model_tells_a_story(start: Start) -> None:
     terminal.wait_until(lambda screen: screen.count(">>>") == 2 and "fox" in screen.split("\n>>>")[1], "a story")
     terminal.press("C-d")
     terminal.wait("exit=0")
+
+
+def test_terminal_that_goes_away_ends_the_conversation(start: Start, shell: Shell, tmp_path: Path) -> None:
+    # Without the signal, as with nohup: only its input tells.
+    chat = begin(start, shell, script="trap '' HUP; \"$@\"; echo $? >code")
+    chat.wait(">>>")
+
+    chat.close()
+
+    code = tmp_path / "code"
+    deadline = monotonic() + 30
+    while not (code.exists() and code.read_text()):
+        assert monotonic() < deadline, "it goes on without a terminal"
+        sleep(0.05)
+    assert code.read_text() == "0\n"

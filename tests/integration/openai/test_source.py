@@ -245,6 +245,15 @@ def test_proxy_of_the_environment_is_not_asked_for_this_machine(
     assert one(asked(server, streamed(HELLO), max_elapsed=0))[0] == "Hello"
 
 
+def test_proxy_that_can_be_none_is_an_error(server: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:99999")
+
+    _, end = one(asked(server, url="http://example.invalid"))
+
+    assert "no connection: " in error_of(end)
+    assert "port" in error_of(end)
+
+
 @pytest.mark.parametrize("package", ["httpx2", "tenacity"])
 def test_missing_package_is_named_with_its_extra(
     server: Receiver, monkeypatch: pytest.MonkeyPatch, package: str
@@ -284,6 +293,18 @@ def test_key_in_other_letters_is_not_logged(server: Receiver, caplog: pytest.Log
 
     assert "*** is tired" in caplog.text
     assert "sk-secret" not in caplog.text
+
+
+def test_key_that_is_cut_off_with_what_the_server_says_is_not_shown(server: Receiver) -> None:
+    key = "sk-" + "very-secret-" * 5
+
+    ends = [
+        one(asked(server, streamed(BEGUN + event({"error": "x" * (200 - shown) + key})), key=key))[1]
+        for shown in (10, len(key) - 1)
+    ]
+
+    assert all("x***..." in error_of(end) for end in ends)
+    assert all("sk-" not in error_of(end) for end in ends)
 
 
 # What is answered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 from http import HTTPStatus
@@ -228,6 +229,37 @@ def test_proxy_that_cannot_be_used_is_an_error_without_its_password(
 
     assert "the environment's proxy cannot be used" in error_of(end)
     assert "password" not in error_of(end)
+
+
+def test_proxy_whose_url_is_none_is_an_error(server: SocketServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WS_PROXY", "http://[bad")
+
+    _, end = asked(server, url="ws://example.invalid")
+
+    assert "ws://example.invalid/v1: " in error_of(end)
+
+
+def test_proxy_that_hangs_up_is_an_error_and_no_traceback(
+    server: SocketServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        monkeypatch.setenv("WS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        answering = threading.Thread(target=_babble, args=(proxy,))
+        answering.start()
+
+        _, end = asked(server, url="ws://example.invalid", max_elapsed=0)
+        answering.join()
+
+    assert error_of(end)
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+def _babble(listening: socket.socket) -> None:
+    """Take one connection, and answer what is no HTTP."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b"hello")
 
 
 def test_server_that_does_not_greet_is_an_error() -> None:
