@@ -190,7 +190,7 @@ def test_commands_do_what_help_says(chat: Tmux, tmp_path: Path) -> None:
         chat.say(f"/save {name}")
         chat.wait(f"saved to {name}")
     chat.say("/save chat.md")
-    chat.wait("cannot be saved: File exists")
+    chat.wait("cannot be saved as 'chat.md': File exists")
     chat.say("/reset")
     chat.say("again")
     chat.wait("\nsystem: 'Be kind' | user: 'again'\n")
