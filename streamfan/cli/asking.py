@@ -33,7 +33,10 @@ class Asking(ABC):
 
     @abstractmethod
     def stop(self, error: BaseException) -> None:
-        """Have `ask` end now, as if no more came, or with a `KeyboardInterrupt`; to be called by a signal handler."""
+        """Have `ask` end now, or at once where it only begins: as if no more came, or with a `KeyboardInterrupt`.
+
+        To be called by a signal handler, which runs in the middle of what it ends.
+        """
 
 
 class Lines(Asking):
@@ -45,11 +48,14 @@ class Lines(Asking):
         if sys.stdin is None:
             raise UsageError("there is nobody to chat with: standard input is closed")
         self._reading = False
+        self._stopped: BaseException | None = None
 
     def ask(self) -> str | None:
         """Read a line."""
         try:
             self._reading = True
+            if self._stopped is not None:
+                raise self._stopped
             line = sys.stdin.buffer.readline()
             self._reading = False
         except EOFError:
@@ -62,10 +68,10 @@ class Lines(Asking):
             raise UsageError(f"a line on standard input is not UTF-8, at byte {error.start}") from None
 
     def stop(self, error: BaseException) -> None:
-        """End the reading, if it is at that."""
-        # The handler runs in the middle of what it ends.
+        """End the reading, or let none begin."""
         if self._reading:
             raise error
+        self._stopped = error
 
 
 class Prompt(Asking):
@@ -95,21 +101,28 @@ class Prompt(Asking):
             multiline=True,
             prompt_continuation="... ",
         )
+        self._stopped: BaseException | None = None
 
     def ask(self) -> str | None:
         """Ask for what is said next."""
         try:
-            line = self._session.prompt(">>> ")
+            line = self._session.prompt(">>> ", pre_run=self._end_if_stopped)
         except (EOFError, OSError):
             # Also where the terminal is gone.
             return None
         return line.strip().removeprefix(_BLOCK).removesuffix(_BLOCK) if _is_block(line) else line
 
     def stop(self, error: BaseException) -> None:
-        """End the prompt, if there is one."""
+        """End the prompt, or the one that is about to be."""
         app = self._session.app
+        self._stopped = error
         if app.is_running and app.loop is not None:
-            app.loop.call_soon_threadsafe(lambda: app.exit(exception=error))
+            app.loop.call_soon_threadsafe(self._end_if_stopped)
+
+    def _end_if_stopped(self) -> None:
+        error, self._stopped = self._stopped, None
+        if error is not None:
+            self._session.app.exit(exception=error)
 
 
 def _is_block(text: str) -> bool:

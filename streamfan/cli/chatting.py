@@ -144,9 +144,12 @@ class Chat(Session):
 
     def _ask(self) -> str | None:
         """What is said next; None where the conversation is over."""
-        while not self._is_over:
+        while True:
+            # Before it is looked at for the last time: from here on a signal ends the asking itself.
             self._is_asking = True
             try:
+                if self._is_over:
+                    return None
                 with console.held():
                     line = self._asking.ask()
             except KeyboardInterrupt:
@@ -164,7 +167,6 @@ class Chat(Session):
                 self._is_asking = False
             self._interrupts = 0
             return None if line is None or line.strip() in _FAREWELLS else line
-        return None
 
     @property
     def _is_over(self) -> bool:
