@@ -14,8 +14,7 @@ from streamfan import Fan
 from streamfan.demo import PATH  # the bundled model; any other does as well
 
 if TYPE_CHECKING:
-    from streamfan import Stream
-    from streamfan.report import StreamReport
+    from streamfan import Stream, StreamReport
 
 
 def show(stream: Stream, report: StreamReport) -> None:

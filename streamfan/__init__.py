@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from streamfan.generation import Generation
     from streamfan.options import LaneOptions
     from streamfan.plugins import hookimpl
-    from streamfan.report import Report
+    from streamfan.report import DeliveryReport, Report, StreamReport
     from streamfan.sink import AsyncSink, Delivery, Sink, SinkOptions
     from streamfan.sinks.callback import Callback
     from streamfan.spill import Spill
@@ -75,7 +75,7 @@ _HOMES = {
     "streamfan.generation": ("Generation",),
     "streamfan.options": ("LaneOptions",),
     "streamfan.plugins": ("hookimpl",),
-    "streamfan.report": ("Report",),
+    "streamfan.report": ("DeliveryReport", "Report", "StreamReport"),
     "streamfan.sink": ("AsyncSink", "Delivery", "Sink", "SinkOptions"),
     "streamfan.sinks.callback": ("Callback",),
     "streamfan.spill": ("Spill",),
@@ -94,6 +94,7 @@ __all__ = [
     "Chunk",
     "ConfigError",
     "Delivery",
+    "DeliveryReport",
     "End",
     "Event",
     "Fan",
@@ -120,6 +121,7 @@ __all__ = [
     "StreamFailed",
     "StreamInfo",
     "StreamNotFound",
+    "StreamReport",
     "Streamer",
     "StreamfanError",
     "Subscription",

@@ -37,6 +37,7 @@ from streamfan import (
     StreamFailed,
     StreamInfo,
     StreamNotFound,
+    StreamReport,
     Subscription,
     Text,
     TextIteratorStreamer,
@@ -50,8 +51,6 @@ from streamfan.metrics import FanCollector, MetricsFile
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
-
-    from streamfan.report import StreamReport
 
 
 class ShoutOptions(SinkOptions):

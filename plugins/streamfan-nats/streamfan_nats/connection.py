@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streamfan_nats.address import Address
     from streamfan_nats.options import NatsOptions
 
-log = logging.getLogger("streamfan_nats")
+log = logging.getLogger("streamfan.sinks.nats")
 T = TypeVar("T")
 
 _CONNECT_TIMEOUT = 3.0

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streamfan_nats.link import Link
     from streamfan_nats.options import NatsOptions
 
-log = logging.getLogger("streamfan_nats")
+log = logging.getLogger("streamfan.sinks.nats")
 
 # Seconds without an answer after which a connection may be dead without a word.
 _QUIET = 1.0

@@ -18,10 +18,9 @@ from streamfan_otel.sink import OtelSink
 from streamfan_otel.tracing import TracedFan, trace_context
 
 if TYPE_CHECKING:
-    from streamfan import Stream
-    from streamfan.report import StreamReport
+    from streamfan import Stream, StreamReport
 
-log = logging.getLogger("streamfan.otel")
+log = logging.getLogger("streamfan.sinks.otel")
 
 __all__ = ["Metrics", "OtelOptions", "OtelSink", "TracedFan", "trace_context"]
 

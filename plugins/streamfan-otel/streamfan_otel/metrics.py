@@ -23,8 +23,7 @@ from streamfan_otel.options import OtelOptions
 if TYPE_CHECKING:
     from opentelemetry.metrics import Counter, Histogram, Meter, MeterProvider
 
-    from streamfan import End, Stream
-    from streamfan.report import DeliveryReport, StreamReport
+    from streamfan import DeliveryReport, End, Stream, StreamReport
     from streamfan_otel.attributes import Attributes
 
 _DURATION_BOUNDS = tuple(0.01 * 2**power for power in range(14))
