@@ -1,7 +1,8 @@
 """For tests: the kit that a sink has to pass, and stand-ins for the two ends of a fan.
 
-`SinkContract` is subclassed by whoever writes a sink; `RecordingSink`, `ScriptedSource` and `play` are for programs
-that use a fan. Only the first needs pytest, which `pip install 'streamfan[testing]'` brings.
+`SinkContract` is subclassed by whoever writes a sink; `new_stream`, `chunks` and `ending` make what a sink's methods
+take; `RecordingSink`, `ScriptedSource` and `play` are for programs that use a fan. Only the first needs pytest, which
+`pip install 'streamfan[testing]'` brings.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from streamfan.testing.playing import play
     from streamfan.testing.recording import Call, RecordingSink
     from streamfan.testing.scripted import ScriptedSource
+    from streamfan.testing.values import chunks, ending, new_stream
 
 _HOMES = {
     "Call": "recording",
@@ -29,6 +31,9 @@ _HOMES = {
     "RecordingSink": "recording",
     "ScriptedSource": "scripted",
     "SinkContract": "contract",
+    "chunks": "values",
+    "ending": "values",
+    "new_stream": "values",
     "play": "playing",
 }
 
@@ -42,6 +47,9 @@ __all__ = [
     "RecordingSink",
     "ScriptedSource",
     "SinkContract",
+    "chunks",
+    "ending",
+    "new_stream",
     "play",
 ]
 

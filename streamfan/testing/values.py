@@ -17,10 +17,13 @@ MODEL = "kit/model"
 """What produces the kit's texts."""
 
 
-def new_stream() -> StreamInfo:
-    """A stream that nobody has seen before."""
+def new_stream(**changes: Any) -> StreamInfo:
+    """A stream that nobody has seen before, in the fields that `changes` leaves alone."""
     meta = {"purpose": "contract", "übung": [1, None, {"a": "b"}]}
-    return StreamInfo(id=lifetime.next_id(), attempt=next_attempt(), writer="c0de", time=now(), model=MODEL, meta=meta)
+    stream = StreamInfo(
+        id=lifetime.next_id(), attempt=next_attempt(), writer="c0de", time=now(), model=MODEL, meta=meta
+    )
+    return replace(stream, **changes)
 
 
 def chunks(stream: StreamInfo, *texts: str, offset: int = 0) -> Iterator[Chunk]:
@@ -32,7 +35,7 @@ def chunks(stream: StreamInfo, *texts: str, offset: int = 0) -> Iterator[Chunk]:
 
 
 def ending(stream: StreamInfo, text: str, **changes: Any) -> End:
-    """The end of a stream that was `text`."""
+    """The end of a stream that was `text`: complete, unless `changes` says otherwise."""
     data = text.encode()
     end = End(
         stream=stream.id,

@@ -20,7 +20,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-PLUGIN, SUITE, EXCLUSION, PROGRAM = blocks("python")
+PLUGIN, SUITE, EXCLUSION, BY_HAND, PROGRAM = blocks("python")
 
 
 def run_suite(folder: Path, suite: str) -> subprocess.CompletedProcess[str]:
@@ -63,6 +63,15 @@ def test_exclusion_of_the_page_is_shown_with_its_reason(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout
     assert "the protocol has no NUL" in done.stdout
+
+
+def test_sink_of_the_page_can_be_called_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Site(tmp_path / "site") as site:
+        site.install("streamfan-lines", code=PLUGIN, sinks={"lines": "streamfan_lines"})
+        exec(compile(BY_HAND, str(PAGE), "exec"), {"__name__": "page"})
+
+    assert (tmp_path / "story-1.txt").read_text(encoding="utf-8") == "Once upon"
 
 
 def test_program_of_the_page_runs(capfd: pytest.CaptureFixture[str]) -> None:

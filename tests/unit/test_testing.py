@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from pathlib import Path
 
@@ -11,7 +12,29 @@ from streamfan.errors import Permanent, UsageError
 from streamfan.events import Chunk
 from streamfan.fan import Fan
 from streamfan.options import LaneOptions
-from streamfan.testing import RecordingSink, ScriptedSource, play
+from streamfan.testing import RecordingSink, ScriptedSource, chunks, ending, new_stream, play
+
+# Made by hand
+
+
+def test_streams_are_new_but_for_what_is_said() -> None:
+    first, second = new_stream(model="m"), new_stream(id="story", attempt=7)
+
+    assert (first.model, second.id, second.attempt) == ("m", "story", 7)
+    assert first.id != new_stream().id
+
+
+def test_chunks_follow_one_another_and_the_end_proves_them() -> None:
+    stream = new_stream()
+    first, second = chunks(stream, "día", " upon")
+
+    end = ending(stream, "día upon", finish_reason="length")
+
+    assert (first.offset, first.end, second.offset) == (0, 4, 4)
+    assert (end.stream, end.attempt, end.offset) == (stream.id, stream.attempt, second.end)
+    assert (end.finish_reason, end.complete) == ("length", True)
+    assert end.sha256 == hashlib.sha256(first.data + second.data).hexdigest()
+
 
 # RecordingSink
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import ValidationError
 
-from streamfan import Chunk, Retryable, Start, StreamInfo, Text, UsageError
+from streamfan import Retryable, Start, Text, UsageError
 from streamfan.events import encode, now
-from streamfan.testing import play
+from streamfan.testing import chunks, new_stream, play
 from streamfan_example import ExampleOptions, ExampleSink
 
 if TYPE_CHECKING:
@@ -102,22 +102,23 @@ def test_something_else_at_the_port_is_no_collector(collector: ForgetfulCollecto
 
 
 def test_collector_that_has_forgotten_everything_is_asked_what_it_holds(collector: ForgetfulCollector) -> None:
-    stream = StreamInfo(id="a", attempt=1, writer="w", time=now())
+    stream = new_stream(id="a", attempt=1)
     sink = sink_for(collector)
     sink.connect()
     sink.open(stream)
-    sink.write(Chunk(stream, 0, b"Once "))
+    once, upon = chunks(stream, "Once ", "upon")
+    sink.write(once)
     (collector.folder / "a-1.txt").write_bytes(b"")
 
     with pytest.raises(Retryable, match="holds 0 bytes and not 9"):
-        sink.write(Chunk(stream, 5, b"upon"))
+        sink.write(upon)
 
     assert sink.open(stream) == 0
     sink.disconnect()
 
 
 def test_connection_that_is_broken_is_made_anew(collector: ForgetfulCollector) -> None:
-    stream = StreamInfo(id="a", attempt=1, writer="w", time=now())
+    stream = new_stream(id="a", attempt=1)
     sink = sink_for(collector)
     sink.connect()
     assert sink._connection is not None
@@ -151,7 +152,7 @@ def test_half_a_character_that_a_kill_has_left_is_cut_off(collector: ForgetfulCo
     file = collector.folder / "a-1.txt"
     file.write_bytes("día".encode()[:2])
 
-    assert collector.answer(encode(Start(stream="a", attempt=1, writer="w", time=now()))) == "ok 1"
+    assert collector.answer(encode(Start.of(new_stream(id="a", attempt=1)))) == "ok 1"
     assert file.read_bytes() == b"d"
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
-from streamfan import Fan, StreamInfo
+from streamfan import Fan
 from streamfan.errors import ConfigError
-from streamfan.testing import play
+from streamfan.testing import new_stream, play
 from streamfan_otel import OtelSink, TracedFan, trace_context
 from streamfan_otel.attributes import OUTPUT_MESSAGES
 
@@ -202,7 +201,7 @@ def test_each_attempt_is_a_span_linked_to_the_one_before(memory: Memory) -> None
 def test_span_of_a_stream_that_was_not_closed_is_ended(memory: Memory) -> None:
     sink = memory.sink()
     sink.connect()
-    sink.open(StreamInfo(id="story", attempt=1, writer="c0de", time=datetime.now(UTC)))
+    sink.open(new_stream(id="story"))
 
     sink.disconnect()
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import sys
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from streamfan.events import Chunk, End, StreamInfo
+from streamfan import testing
+from streamfan.events import Chunk, StreamInfo
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from streamfan import Sink
+    from streamfan import End, Sink
 
 DEADLINE = 30.0
 """Seconds after which what must happen has not happened."""
@@ -25,17 +24,8 @@ STREAM = StreamInfo(id="a", attempt=7, writer="w", time=TIME, model="m")
 
 
 def ending(stream: StreamInfo, text: str, **changes: Any) -> End:
-    """The end of a stream that was `text`."""
-    end = End(
-        stream=stream.id,
-        attempt=stream.attempt,
-        offset=len(text.encode()),
-        finish_reason="stop",
-        sha256=hashlib.sha256(text.encode()).hexdigest(),
-        duration=1.5,
-        time=TIME,
-    )
-    return replace(end, **changes)
+    """The end of a stream that was `text`, at a time that is known."""
+    return testing.ending(stream, text, **{"duration": 1.5, "time": TIME, **changes})
 
 
 def write(sink: Sink, stream: StreamInfo, *texts: str) -> None:
