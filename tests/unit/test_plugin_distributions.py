@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -57,3 +58,52 @@ def test_log_of_a_plugin_is_shown_with_streamfans_own(plugin: Path) -> None:
     ]
 
     assert {ast.literal_eval(call.args[0]) for call in calls} <= {plugin.name.replace("-", ".sinks.")}
+
+
+# By one hand: whoever knows one of them finds the way in the others
+
+
+def project(plugin: Path) -> dict[str, Any]:
+    """A plugin's pyproject.toml, with SINK where it has its sink's name."""
+    text = (plugin / "pyproject.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text.replace(plugin.name.removeprefix("streamfan-"), "SINK"))
+
+
+@every_plugin
+def test_plugin_is_a_distribution_like_the_others(plugin: Path) -> None:
+    found, other = project(plugin), project(ROOT / "plugins" / "streamfan-example")
+    for each in (found, other):
+        # A real server takes longer.
+        del each["tool"]["pytest"]["ini_options"]["timeout"]
+
+    assert found["tool"] == other["tool"]
+    assert found["build-system"] == other["build-system"]
+    assert found["project"]["requires-python"] == other["project"]["requires-python"]
+    assert found["project"]["dependencies"][0] == other["project"]["dependencies"][0] == "streamfan>=0.1,<0.2"
+    assert set(found["project"]["classifiers"]) >= set(other["project"]["classifiers"])
+    assert found["project"]["description"].startswith("A sink for streamfan: ")
+    assert found["project"]["entry-points"]["streamfan.sinks"]["SINK"] == "streamfan_SINK"
+
+
+@every_plugin
+def test_page_of_a_plugin_says_the_same_things_in_the_same_order(plugin: Path) -> None:
+    page = (plugin / "README.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
+
+    assert page.startswith(f"# {plugin.name}\n\nA sink for streamfan: ")
+    assert f"```sh\npip install {plugin.name}" in page.replace("'", "")
+    # Before them is how its texts are read; after them, in the one to copy, how it is made another.
+    assert [name for name in headings if name in {"Options", "What is promised", "Limits"}] == [
+        "Options",
+        "What is promised",
+        "Limits",
+    ]
+
+
+@every_plugin
+def test_what_the_page_of_a_plugin_shows_is_run_by_its_tests(plugin: Path) -> None:
+    tests = (plugin / "tests" / "test_readme.py").read_text(encoding="utf-8")
+    languages = set(re.findall(r"^```(\w+)$", (plugin / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+
+    assert languages
+    assert all(f'blocks("{language}")' in tests for language in languages)

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from streamfan import AsyncSink, Delivery, LaneOptions, hookimpl
+from streamfan import AsyncSink, Delivery, LaneOptions
 from streamfan_nats.kept import Kept
 from streamfan_nats.link import Link
 from streamfan_nats.options import NatsOptions
 from streamfan_nats.plain import Plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from streamfan import Chunk, End, Sink, StreamInfo
+    from streamfan import Chunk, End, StreamInfo
 
 
 class Mode(Protocol):
@@ -86,9 +84,3 @@ class NatsSink(AsyncSink):
     async def adisconnect(self) -> None:
         """See `Sink.disconnect`."""
         await self._link.close()
-
-
-@hookimpl
-def streamfan_sinks() -> Iterable[type[Sink]]:
-    """The `nats` sink."""
-    return [NatsSink]

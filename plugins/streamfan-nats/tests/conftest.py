@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.proxy import CuttingProxy
-from support.server import NatsServer
+
+from tests.support.proxy import CuttingProxy
+from tests.support.server import NatsServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,12 +7,12 @@ import asyncio
 import nats
 import pytest
 from nats.js.errors import APIError
-from support.publishing import EAGER, WORDS, publish, wait_until
-from support.reader import events, text
-from support.server import cluster
 
 from streamfan import Retryable
 from streamfan_nats import NatsOptions, NatsSink
+from tests.support.publishing import EAGER, WORDS, publish, wait_until
+from tests.support.reader import events, text
+from tests.support.server import cluster
 
 
 @pytest.mark.timeout(240)

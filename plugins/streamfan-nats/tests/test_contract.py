@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.listener import Listener
-from support.reader import messages
 
 from streamfan.events import decode
 from streamfan.testing import LoseReply, MakeSink, Received, Record, SinkContract
 from streamfan_nats import NatsOptions, NatsSink
+from tests.support.listener import Listener
+from tests.support.reader import messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support.proxy import CuttingProxy
-    from support.server import NatsServer
-
     from streamfan import StreamInfo
+    from tests.support.proxy import CuttingProxy
+    from tests.support.server import NatsServer
 
 
 class TestJetStream(SinkContract):

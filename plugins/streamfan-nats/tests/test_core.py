@@ -8,18 +8,18 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from support.listener import Listener
-from support.publishing import publish, wait_until
 
-from streamfan import Chunk, Retryable, StreamInfo
-from streamfan.events import now
+from streamfan import Chunk, Retryable
+from streamfan.testing import new_stream
 from streamfan_nats import NatsOptions, NatsSink
+from tests.support.listener import Listener
+from tests.support.publishing import publish, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from support.proxy import CuttingProxy
-    from support.server import NatsServer
+    from tests.support.proxy import CuttingProxy
+    from tests.support.server import NatsServer
 
 CORE = NatsOptions(mode="core")
 
@@ -55,7 +55,7 @@ def test_lost_connection_repeats_nothing(server: NatsServer, proxy: CuttingProxy
 def test_what_may_have_been_published_is_not_published_again(
     server: NatsServer, proxy: CuttingProxy, listener: Listener
 ) -> None:
-    stream, sink = StreamInfo(id="doubt", attempt=1, writer="c0de", time=now()), NatsSink(proxy.url, CORE)
+    stream, sink = new_stream(id="doubt", attempt=1), NatsSink(proxy.url, CORE)
     sink.connect()
     sink.open(stream)
     sink.write(Chunk(stream, 0, b"one "))
@@ -89,7 +89,7 @@ def test_server_that_was_killed_is_published_to_again(mortal: NatsServer) -> Non
 def test_answer_is_that_to_what_was_asked() -> None:
     """nats-py sends a PING before what was published before it, unless it is told to keep nothing in its buffer."""
     with ScriptedServer() as scripted:
-        sink, stream = NatsSink(scripted.url, CORE), StreamInfo(id="a", attempt=1, writer="c0de", time=now())
+        sink, stream = NatsSink(scripted.url, CORE), new_stream(id="a", attempt=1)
         sink.connect()
         sink.open(stream)
         scripted.operations.clear()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import nats
 import pytest
-from support.publishing import WORDS, publish
-from support.reader import events, text
-from support.server import NatsServer
 
-from streamfan import Chunk, End, Fan, LaneOptions, Permanent, Retryable, StreamInfo, UsageError
-from streamfan.events import now
+from streamfan import Chunk, Fan, LaneOptions, Permanent, Retryable, StreamInfo, UsageError
+from streamfan.testing import ending, new_stream
 from streamfan_nats import NatsOptions, NatsSink
 from streamfan_nats.subjects import subject_of
+from tests.support.publishing import WORDS, publish
+from tests.support.reader import events, text
+from tests.support.server import NatsServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,30 +37,18 @@ def make(server: NatsServer) -> Iterator[Callable[..., NatsSink]]:
 
 
 def stream(id: str, attempt: int = 1000, writer: str = "c0de") -> StreamInfo:
-    return StreamInfo(id=id, attempt=attempt, writer=writer, time=now())
+    return new_stream(id=id, attempt=attempt, writer=writer)
 
 
 def chunk(of: StreamInfo, offset: int, words: str, *ids: int) -> Chunk:
     return Chunk(of, offset, words.encode(), ids)
 
 
-def end(of: StreamInfo, words: str) -> End:
-    data = words.encode()
-    return End(
-        stream=of.id,
-        attempt=of.attempt,
-        offset=len(data),
-        finish_reason="stop",
-        sha256=sha256(data).hexdigest(),
-        duration=0.0,
-    )
-
-
 def test_events_are_those_of_the_wire_format(server: NatsServer, make: Callable[..., NatsSink]) -> None:
     sink, told = make(), stream("wire")
     sink.open(told)
     sink.write(chunk(told, 0, "día", 7, 8))
-    sink.close(told, end(told, "día"))
+    sink.close(told, ending(told, "día"))
 
     start, piece, last = events(server.url, "streamfan.wire")
     assert (start["type"], start["v"], start["writer"]) == ("start", 1, "c0de")
@@ -86,7 +72,7 @@ def test_token_ids_can_be_left_out(server: NatsServer, make: Callable[..., NatsS
     sink, told = make(token_ids=False), stream("bare")
     sink.open(told)
     sink.write(chunk(told, 0, "a", 7))
-    sink.close(told, replace(end(told, "a"), token_ids=(8,)))
+    sink.close(told, ending(told, "a", token_ids=(8,)))
 
     assert [event.get("token_ids") for event in events(server.url, "streamfan.bare")] == [None, [], []]
 
@@ -103,7 +89,7 @@ def test_later_attempt_fences_off_an_earlier_one(server: NatsServer, make: Calla
     with pytest.raises(Permanent, match="attempt 2000 of writer 'beef' has taken over"):
         first.open(old)
     second.write(chunk(new, 0, "new"))
-    second.close(new, end(new, "new"))
+    second.close(new, ending(new, "new"))
     assert text(server.url, "streamfan.fenced") == "new"
 
 
@@ -114,9 +100,9 @@ def test_end_of_an_attempt_that_was_fenced_off_is_refused(server: NatsServer, ma
     second.open(new)
 
     with pytest.raises(Retryable):
-        first.close(old, end(old, ""))
+        first.close(old, ending(old, ""))
     with pytest.raises(Permanent, match="has taken over"):
-        first.close(old, end(old, ""))
+        first.close(old, ending(old, ""))
     assert [event["type"] for event in events(server.url, "streamfan.fencedend")] == ["start", "start"]
 
 
@@ -139,7 +125,7 @@ def test_program_that_starts_again_writes_nothing_twice(server: NatsServer, make
     second.write(chunk(told, 0, "On", 1))
     second.write(chunk(told, 2, "ce upon a ", 2, 3, 4))
     second.write(chunk(told, 12, "time", 5))
-    second.close(told, end(told, "Once upon a time"))
+    second.close(told, ending(told, "Once upon a time"))
 
     assert text(server.url, "streamfan.again") == "Once upon a time"
     pieces = [event for event in events(server.url, "streamfan.again") if event["type"] == "text"]
@@ -153,7 +139,7 @@ def test_program_that_starts_again_after_the_end_writes_nothing(
     for sink in (make(), make()):
         sink.open(told)
         sink.write(chunk(told, 0, "all"))
-        sink.close(told, end(told, "all"))
+        sink.close(told, ending(told, "all"))
 
     assert len(events(server.url, "streamfan.over")) == 3
 

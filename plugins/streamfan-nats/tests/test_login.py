@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from nacl.signing import SigningKey
-from support.proxy import CuttingProxy
-from support.publishing import publish
-from support.reader import text
-from support.server import NatsServer, free_port
 
 from streamfan import Permanent, Retryable
 from streamfan.errors import ConfigError
 from streamfan_nats import NatsOptions, NatsSink
 from streamfan_nats.address import addresses
+from tests.support.proxy import CuttingProxy
+from tests.support.publishing import publish
+from tests.support.reader import text
+from tests.support.server import NatsServer, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

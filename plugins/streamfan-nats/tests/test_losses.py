@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import nats
 import pytest
 from nats.js.errors import NotFoundError
-from support.publishing import publish, wait_until
-from support.reader import events, text
 
-from streamfan import Chunk, Retryable, StreamInfo
-from streamfan.events import now
+from streamfan import Chunk, Retryable
+from streamfan.testing import new_stream
 from streamfan_nats import NatsOptions, NatsSink, connection
+from tests.support.publishing import publish, wait_until
+from tests.support.reader import events, text
 
 if TYPE_CHECKING:
-    from support.proxy import CuttingProxy
-    from support.server import NatsServer
+    from tests.support.proxy import CuttingProxy
+    from tests.support.server import NatsServer
 
 
 def test_text_is_whole_after_the_server_was_killed_in_the_middle(mortal: NatsServer) -> None:
@@ -79,7 +79,7 @@ def test_text_is_whole_whichever_acknowledgements_are_lost(
 def test_late_message_is_refused(proxy: CuttingProxy, server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was given up, its text was sent again in other pieces, and then it arrives."""
     monkeypatch.setattr(connection, "_TIMEOUT", 0.3)
-    stream = StreamInfo(id="late", attempt=1000, writer="c0de", time=now())
+    stream = new_stream(id="late", attempt=1000)
     sink, again = NatsSink(proxy.url), NatsSink(server.url)
     sink.connect()
     sink.open(stream)
@@ -103,7 +103,7 @@ def test_late_message_is_refused(proxy: CuttingProxy, server: NatsServer, monkey
 def test_lost_connection_is_noticed_without_waiting(proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """nats-py itself leaves a request to its timeout."""
     monkeypatch.setattr(connection, "_TIMEOUT", 1000.0)
-    stream = StreamInfo(id="cut", attempt=1000, writer="c0de", time=now())
+    stream = new_stream(id="cut", attempt=1000)
     sink = NatsSink(proxy.url)
     sink.connect()
     sink.open(stream)

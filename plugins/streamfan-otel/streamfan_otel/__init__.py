@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from streamfan import hookimpl
+from streamfan import Sink, hookimpl
 from streamfan.errors import ConfigError
 from streamfan_otel import following
 from streamfan_otel.metrics import Metrics
@@ -22,12 +22,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("streamfan.sinks.otel")
 
-__all__ = ["Metrics", "OtelOptions", "OtelSink", "TracedFan", "trace_context"]
+__all__ = [
+    "Metrics",
+    "OtelOptions",
+    "OtelSink",
+    "TracedFan",
+    "streamfan_finished",
+    "streamfan_sinks",
+    "trace_context",
+]
 
 
 @hookimpl
-def streamfan_sinks() -> list[type[OtelSink]]:
-    """The one sink."""
+def streamfan_sinks() -> list[type[Sink]]:
+    """Give streamfan the sinks of this module."""
     return [OtelSink]
 
 

@@ -1,4 +1,4 @@
-"""The options of the sink `otel`, which the metrics of a run follow too."""
+"""The options of the `otel` sink, which the metrics of a run follow too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamfan.sink import SinkOptions
 
 
 class OtelOptions(SinkOptions):
-    """The options of the sink `otel`."""
+    """The options of the `otel` sink."""
 
     provider: str = Field(
         default="streamfan",

@@ -1,4 +1,4 @@
-"""An SDK in memory."""
+"""An SDK in memory, and a collector."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from streamfan_otel import Metrics, OtelOptions, OtelSink
+from tests.collector import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,3 +73,9 @@ def memory() -> Iterator[Memory]:
     memory = Memory()
     yield memory
     memory.shut_down()
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as collector:
+        yield collector

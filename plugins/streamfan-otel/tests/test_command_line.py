@@ -14,17 +14,10 @@ import pytest
 from tests.collector import PATIENCE, Collector, attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 _TEXT = "Once upon a time"
 _DURATION = "gen_ai.client.operation.duration"
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as collector:
-        yield collector
 
 
 def run(*arguments: str, text: str = _TEXT, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,6 @@ from streamfan_otel import OtelOptions, OtelSink
 from tests.collector import PATIENCE, Collector, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 _PROGRAM = """
@@ -46,12 +45,6 @@ print(*(span.name for span in exporter.get_finished_spans()))
 data = reader.get_metrics_data()
 print(*(metric.name for metric in data.resource_metrics[0].scope_metrics[0].metrics))
 """
-
-
-@pytest.fixture
-def collector() -> Iterator[Collector]:
-    with Collector() as collector:
-        yield collector
 
 
 @pytest.fixture(autouse=True)

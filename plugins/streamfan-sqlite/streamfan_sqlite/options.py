@@ -1,4 +1,4 @@
-"""What a sqlite sink can be told."""
+"""The options of the `sqlite` sink."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Search = Literal["words", "stems", "substrings"]
 
 
 class SqliteOptions(SinkOptions):
-    """The options of `SqliteSink`."""
+    """The options of the `sqlite` sink."""
 
     search: Search = Field(
         default="words",

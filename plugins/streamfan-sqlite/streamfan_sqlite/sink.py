@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from streamfan import Delivery, Sink, hookimpl
+from streamfan import Delivery, Sink
 from streamfan.errors import Permanent, Retryable
 from streamfan_sqlite.archive import Archive
 from streamfan_sqlite.options import SqliteOptions
 from streamfan_sqlite.place import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from streamfan.events import Chunk, End, StreamInfo
 
@@ -89,9 +89,3 @@ class SqliteSink(Sink):
         if self._archive is None:
             raise Retryable(f"{self._place.name!r} is not open")
         return self._archive
-
-
-@hookimpl
-def streamfan_sinks() -> Iterable[type[Sink]]:
-    """The sqlite sink."""
-    return [SqliteSink]

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from support import STREAM, check_whole, deliver, ending, found, rows, run, text_of, write
 
 from streamfan import Fan
 from streamfan.errors import Permanent, Retryable
 from streamfan.events import Cancellation, Chunk, Fault
 from streamfan.testing import play
 from streamfan_sqlite import SqliteOptions, SqliteSink
+from tests.support import STREAM, check_whole, deliver, ending, found, rows, run, text_of, write
 
 if TYPE_CHECKING:
     from pathlib import Path

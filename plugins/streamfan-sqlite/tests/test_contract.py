@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
-from support import text_of
 
 from streamfan.testing import MakeSink, Received, SinkContract
 from streamfan_sqlite import SqliteOptions, SqliteSink
+from tests.support import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support import STREAM, deliver, write
+
+from tests.support import STREAM, deliver, write
 
 if TYPE_CHECKING:
     from pathlib import Path

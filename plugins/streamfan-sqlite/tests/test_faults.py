@@ -9,12 +9,12 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from support import DEADLINE, STREAM, check_whole, deliver, ending, rows, text_of, write
 
 from streamfan import Fan
 from streamfan.errors import Retryable, SinkError
 from streamfan.events import Chunk
 from streamfan_sqlite import SqliteSink
+from tests.support import DEADLINE, STREAM, check_whole, deliver, ending, rows, text_of, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

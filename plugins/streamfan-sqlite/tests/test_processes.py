@@ -14,9 +14,9 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import pytest
-from support import DEADLINE, STREAM, TIME, check_whole, ending, found, rows, streamfan, text_of
 
 from streamfan.events import Chunk, Event, Start, StreamInfo, Text, encode
+from tests.support import DEADLINE, STREAM, TIME, check_whole, ending, found, rows, streamfan, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,25 +1,54 @@
-"""What README.md says can be typed does what it says."""
+"""What README.md shows, done as it says; only addresses are the test's."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
-import shlex
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import STREAM, deliver, rows, write
 
-from streamfan_sqlite import SqliteOptions, SqliteSink
+from streamfan_sqlite import SqliteSink
+from tests.support import STREAM, deliver, rows, write
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    """The code of all blocks in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    """The page's blocks of code in this language, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def typed(block: str, folder: Path, **environment: str) -> str:
+    """What a block says at a shell, but for what installs and what is left running."""
+    lines = [line for line in block.splitlines() if not line.startswith("pip ") and not line.endswith("&")]
+    # The programs of the environment that the tests run in.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-ec", "\n".join(lines)],
+        cwd=folder,
+        env={**os.environ, **environment, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_first_lines_bring_a_text_to_the_archive(tmp_path: Path) -> None:
+    first, _ = blocks("sh")
+
+    typed(first, tmp_path)
+
+    assert rows(tmp_path / "archive.db", "SELECT text, finish_reason FROM generations") == [
+        {"text": "Once upon a time there was a lane\n", "finish_reason": "stop"}
+    ]
 
 
 @pytest.mark.parametrize("sql", blocks("sql"))
@@ -31,20 +60,15 @@ def test_query_finds_something(sql: str, sink: SqliteSink, path: Path) -> None:
     assert rows(path, sql)
 
 
-def test_line_for_the_shell_works(tmp_path: Path) -> None:
-    (line,) = (block for block in blocks("sh") if block.startswith("echo"))
-    command = line.replace("streamfan", f"{shlex.quote(sys.executable)} -m streamfan")
+def test_every_option_is_in_the_table_with_its_default() -> None:
+    command = [sys.executable, "-m", "streamfan", "sinks", "sqlite", "--json"]
+    described = json.loads(subprocess.run(command, capture_output=True, timeout=50, check=True).stdout)
+    options = {option["name"]: option["default"] for option in described["options"]}
 
-    subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True, timeout=60)
-
-    assert rows(tmp_path / "archive.db", "SELECT text, finish_reason FROM generations") == [
-        {"text": "Once upon a time there was a lane\n", "finish_reason": "stop"}
-    ]
-
-
-def test_every_option_has_its_row() -> None:
-    table = README.read_text(encoding="utf-8").partition("## Options")[2].partition("```")[0]
-
-    named = re.findall(r"^\| `(\w+)` \| `(\w+)`", table, re.MULTILINE)
-    defaults = {name: str(field.default).lower() for name, field in SqliteOptions.model_fields.items()}
-    assert dict(named) == defaults
+    table = PAGE.partition("\n## Options\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.+?) \| (.+?) \|", table, re.MULTILINE)
+    told = {name: default for names, default in rows for name in re.findall(r"`(\w+)`", names)}
+    assert list(told) == list(options)
+    assert {name: told[name] for name in options if options[name]} == {
+        name: f"`{default}`" for name, default in options.items() if default
+    }

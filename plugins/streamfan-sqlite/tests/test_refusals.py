@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support import STREAM, deliver, rows, run, text_of
 
 from streamfan.errors import Permanent, SpecError
 from streamfan_sqlite import SqliteOptions, SqliteSink, schema
+from tests.support import STREAM, deliver, rows, run, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

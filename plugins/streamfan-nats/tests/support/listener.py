@@ -7,7 +7,8 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import nats
-from support.server import PATIENCE
+
+from tests.support.server import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from support.server import PATIENCE
-
 from streamfan import Fan, LaneOptions
+from tests.support.server import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
