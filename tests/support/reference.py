@@ -1,5 +1,7 @@
 """The pages of reference: docs/sinks.md from what sinks declare, docs/cli.md from what commands say of themselves.
 
+Sinks that are distributions of their own are not installed here: of those it has what their pyproject.toml says.
+
 python -m tests.support.reference            write the pages
 python -m tests.support.reference --check    say whether they are as they would be written
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +43,13 @@ An option can be given in four places; if it is given in several of them, the fi
 A duration is a number of seconds, or has a unit: `500ms`, `10s`, `5m`, `1h`, `1d`. A size is a number of bytes, or has
 a unit: `64KiB`, `10MB`. Do not write a secret into `streamfan.toml`, but say where it is: `{ env = "NAME" }` for one in
 the environment, or `{ file = "PATH" }`.
+"""
+
+PLUGINS = """\
+## Sinks that are distributions of their own
+
+They are in [plugins/](../plugins). In a clone, `pip install ./plugins/streamfan-nats` installs one beside streamfan.
+Then they are used as those above, and `streamfan sinks NAME` shows their options.
 """
 
 LANES = """\
@@ -83,7 +93,7 @@ def sinks_page() -> str:
     own = {sink.name: sink for sink in sinks if sink.distribution == "streamfan"}
     lane = described_options(LaneOptions)
     parts = [part for name in sorted(own) for part in _sink(own[name], lane)]
-    return "\n".join([SINKS, *parts, LANES, *_table(lane)])
+    return "\n".join([SINKS, *parts, PLUGINS, *_plugins(), LANES, *_table(lane)])
 
 
 def cli_page() -> str:
@@ -111,6 +121,16 @@ def _sink(sink: SinkDescription, lane: Sequence[OptionDescription]) -> Iterator[
         yield f"- Its lane: {', '.join(changed)}."
     yield f"\n```sh\n{sink.example}\n```\n"
     yield from _table(sink.options)
+
+
+def _plugins() -> Iterator[str]:
+    yield from ("| distribution | sink | |", "|---|---|---|")
+    for path in sorted(DOCS.parent.glob("plugins/*/pyproject.toml")):
+        project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+        names = ", ".join(f"`{name}`" for name in project["entry-points"]["streamfan.sinks"])
+        link = f"[{project['name']}](../plugins/{project['name']})"
+        yield f"| {link} | {names} | {_cell(project['description'].removeprefix('A sink for streamfan: '))} |"
+    yield ""
 
 
 def _table(options: Sequence[OptionDescription]) -> Sequence[str]:

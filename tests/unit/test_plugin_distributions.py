@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "writing-a-sink.md").read_text(encoding="utf-8")
 PROMISED = set(
     re.findall(r"`(streamfan[\w.]*)`", PAGE.partition("names without an underscore of ")[2].partition("\n- ")[0])
@@ -58,6 +59,11 @@ def test_log_of_a_plugin_is_shown_with_streamfans_own(plugin: Path) -> None:
     ]
 
     assert {ast.literal_eval(call.args[0]) for call in calls} <= {plugin.name.replace("-", ".sinks.")}
+
+
+@every_plugin
+def test_readme_leads_to_every_plugin(plugin: Path) -> None:
+    assert f"(plugins/{plugin.name})" in README
 
 
 # By one hand: whoever knows one of them finds the way in the others

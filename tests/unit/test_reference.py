@@ -40,6 +40,13 @@ def test_page_of_sinks_has_every_builtin_and_all_of_its_options() -> None:
     assert "| `when_full` | fail \\| block \\| skip | `fail` |" in page
 
 
+def test_page_of_sinks_leads_to_those_that_are_distributions_of_their_own() -> None:
+    page = reference.sinks_page()
+
+    for name in ("example", "nats", "otel", "sqlite"):
+        assert f"| [streamfan-{name}](../plugins/streamfan-{name}) | `{name}`" in page
+
+
 def test_page_of_commands_has_each_with_its_help() -> None:
     page = reference.cli_page()
 
