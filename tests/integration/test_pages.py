@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TESTS = Path(__file__).parents[1]
-BLOCK = re.compile(r"^```(?:python|sh)$", re.MULTILINE)
+BLOCK = re.compile(r"^```\w+$", re.MULTILINE)
 
 
 def pages() -> Iterator[Path]:
@@ -30,9 +33,30 @@ def pages() -> Iterator[Path]:
 
 @pytest.mark.parametrize("page", list(pages()), ids=lambda page: page.name)
 def test_page_with_code_is_known_to_a_test(page: Path) -> None:
-    texts = (file.read_text(encoding="utf-8") for file in TESTS.rglob("*.py"))
+    # Not what writes a page, or helps a test with it.
+    texts = [file.read_text(encoding="utf-8") for file in TESTS.rglob("test_*.py")]
 
     assert any(f'"{page.name}"' in text for text in texts), f"no test runs what docs/{page.name} shows"
+
+
+def test_lines_for_completion_do_what_they_say(tmp_path: Path) -> None:
+    (block,) = blocks("cli.md", "sh")
+    program = tmp_path / "streamfan"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m streamfan "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    environ = {**os.environ, "PATH": os.pathsep.join([str(tmp_path), os.environ["PATH"]])}
+
+    def said(line: str) -> str:
+        done = subprocess.run(
+            ["bash", "-ec", line], env=environ, capture_output=True, text=True, timeout=60, check=True
+        )
+        return done.stdout
+
+    bash, zsh, fish = block.splitlines()
+    assert said(f"{bash}\ncomplete -p streamfan").endswith("-F _streamfan_completion streamfan\n")
+    # The other shells may not be there: what they would take in.
+    assert said(re.findall(r"\$\((.+)\)", zsh)[0]).startswith("#compdef streamfan\n")
+    assert "complete --no-files --command streamfan" in said(fish.partition("|")[0])
 
 
 def test_program_of_detokenizing_gives_the_text_up_to_where_it_stops(capfd: pytest.CaptureFixture[str]) -> None:
