@@ -65,7 +65,8 @@ class SinkOptions(Options):
 class Sink(ABC):
     """A place that text goes to.
 
-    The constructor only stores: no connection, no file, no import of a client library. `connect` does that.
+    The constructor only stores: no connection, no file, no import of a client library. `connect` does that. It refuses
+    a target that can never work with a `SpecError`, which is shown as it is; it should quote no password.
 
     Attributes:
         name: What the sink is called in a specification; equals the name of its entry point.

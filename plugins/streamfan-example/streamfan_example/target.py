@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from streamfan import UsageError
+from streamfan import SpecError
 
 DEFAULT = "localhost:9009"
 
@@ -24,7 +24,7 @@ def parse(target: str | None) -> Address:
     """The address that a target means; the default one for none.
 
     Raises:
-        UsageError: It means none. The text quotes nothing of it, for people paste passwords.
+        SpecError: It means none. The text quotes nothing of it, for people paste passwords.
     """
     try:
         parts = urlsplit(f"//{DEFAULT if target is None else target}")
@@ -32,7 +32,7 @@ def parse(target: str | None) -> Address:
     except ValueError:
         host, port = None, None
     if not host or not port or parts.path or parts.query or parts.fragment:
-        raise UsageError("sink 'example': its target is no address\nTry: --sink example:HOST:PORT")
+        raise SpecError("sink 'example': its target is no address\nTry: --sink example:HOST:PORT")
     if parts.username is not None:
-        raise UsageError("sink 'example': its target holds a user's name\nTry: -o example.token=...")
+        raise SpecError("sink 'example': its target holds a user's name\nTry: -o example.token=...")
     return Address(host, port)

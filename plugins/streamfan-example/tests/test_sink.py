@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import ValidationError
 
-from streamfan import Retryable, Start, Text, UsageError
+from streamfan import Retryable, SpecError, Start, Text
 from streamfan.events import encode, now
 from streamfan.testing import chunks, new_stream, play
 from streamfan_example import ExampleOptions, ExampleSink
@@ -45,12 +45,12 @@ def test_label_is_the_address(target: str | None, label: str) -> None:
     "target", ["host", "host:", ":9009", "host:port", "host:0", "host:99999", "host:1/path", "[::1"]
 )
 def test_target_that_is_no_address_is_refused(target: str) -> None:
-    with pytest.raises(UsageError, match=r"its target is no address\nTry: --sink example:HOST:PORT"):
+    with pytest.raises(SpecError, match=r"its target is no address\nTry: --sink example:HOST:PORT"):
         ExampleSink(target)
 
 
 def test_password_in_the_target_is_refused_and_not_repeated() -> None:
-    with pytest.raises(UsageError, match="holds a user's name") as refused:
+    with pytest.raises(SpecError, match="holds a user's name") as refused:
         ExampleSink("me:hunter2@host:1")
 
     assert "hunter2" not in str(refused.value)

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from streamfan.errors import ConfigError
+from streamfan import ConfigError
 
 SCHEMES = ("nats", "tls")
 LOCAL = "nats://localhost:4222"

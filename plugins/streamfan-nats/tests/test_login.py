@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from nacl.signing import SigningKey
 
-from streamfan import Permanent, Retryable
-from streamfan.errors import ConfigError
+from streamfan import ConfigError, Permanent, Retryable
 from streamfan_nats import NatsOptions, NatsSink
 from streamfan_nats.address import addresses
 from tests.support.proxy import CuttingProxy

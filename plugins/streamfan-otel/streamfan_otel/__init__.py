@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from streamfan import Sink, hookimpl
-from streamfan.errors import ConfigError
+from streamfan import ConfigError, Sink, hookimpl
 from streamfan_otel import following
 from streamfan_otel.metrics import Metrics
 from streamfan_otel.options import OtelOptions

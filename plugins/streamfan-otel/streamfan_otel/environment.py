@@ -10,7 +10,7 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar
 
-from streamfan.errors import ConfigError
+from streamfan import ConfigError
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider

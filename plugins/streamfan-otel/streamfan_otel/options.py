@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from streamfan import SinkOptions
 from streamfan.options import Seconds, Size
-from streamfan.sink import SinkOptions
 
 
 class OtelOptions(SinkOptions):

@@ -21,7 +21,7 @@ from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from streamfan.errors import ConfigError, Permanent
+from streamfan import ConfigError, Permanent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from streamfan import Delivery, LaneOptions, Sink
-from streamfan.errors import ConfigError
+from streamfan import Delivery, LaneOptions, Sink, SpecError
 from streamfan_otel import following
 from streamfan_otel.options import OtelOptions
 
@@ -46,7 +45,7 @@ class OtelSink(Sink):
         tracer_provider: TracerProvider | None = None,
     ) -> None:
         if target is not None:
-            raise ConfigError(
+            raise SpecError(
                 f"sink 'otel' takes no target, got {target!r}\n"
                 "Try: the environment variable OTEL_EXPORTER_OTLP_ENDPOINT=http://HOST:4318"
             )

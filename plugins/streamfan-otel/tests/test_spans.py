@@ -9,8 +9,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
 
-from streamfan import Fan
-from streamfan.errors import ConfigError
+from streamfan import Fan, SpecError
 from streamfan.testing import new_stream, play
 from streamfan_otel import OtelSink, TracedFan, trace_context
 from streamfan_otel.attributes import OUTPUT_MESSAGES
@@ -273,7 +272,7 @@ def test_parent_that_cannot_be_is_none(memory: Memory, traceparent: Any) -> None
 
 
 def test_target_is_refused() -> None:
-    with pytest.raises(ConfigError, match="OTEL_EXPORTER_OTLP_ENDPOINT"):
+    with pytest.raises(SpecError, match="OTEL_EXPORTER_OTLP_ENDPOINT"):
         OtelSink("http://localhost:4318")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
-from streamfan.errors import Permanent, Retryable
+from streamfan import Permanent, Retryable
 from streamfan.events import well_formed
 from streamfan_sqlite import schema
 from streamfan_sqlite.faults import told
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from streamfan.events import Chunk, End, StreamInfo
+    from streamfan import Chunk, End, StreamInfo
     from streamfan_sqlite.options import SqliteOptions
     from streamfan_sqlite.place import Place
 

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from streamfan.errors import Permanent, Retryable
+from streamfan import Permanent, Retryable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

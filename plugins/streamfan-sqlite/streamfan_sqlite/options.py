@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from streamfan.sink import SinkOptions
+from streamfan import SinkOptions
 
 Search = Literal["words", "stems", "substrings"]
 """What a search finds."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from streamfan.errors import Permanent, Retryable, SinkError, SpecError
+from streamfan import Permanent, Retryable, SpecError
+from streamfan.errors import SinkError
 
 _OWNER_ONLY = 0o600
 # Room on the disk and free descriptors come back; nothing else gets better by waiting.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from streamfan.errors import Permanent
+from streamfan import Permanent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

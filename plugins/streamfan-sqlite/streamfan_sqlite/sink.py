@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from streamfan import Delivery, Sink
-from streamfan.errors import Permanent, Retryable
+from streamfan import Delivery, Permanent, Retryable, Sink
 from streamfan_sqlite.archive import Archive
 from streamfan_sqlite.options import SqliteOptions
 from streamfan_sqlite.place import Place
@@ -14,7 +13,7 @@ from streamfan_sqlite.place import Place
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from streamfan.events import Chunk, End, StreamInfo
+    from streamfan import Chunk, End, StreamInfo
 
 
 class SqliteSink(Sink):

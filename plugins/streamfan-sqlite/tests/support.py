@@ -8,8 +8,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from streamfan import testing
-from streamfan.events import Chunk, StreamInfo
+from streamfan import Chunk, StreamInfo, testing
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamfan import Fan
-from streamfan.errors import Permanent, Retryable
-from streamfan.events import Cancellation, Chunk, Fault
+from streamfan import Chunk, Fan, Permanent, Retryable
+from streamfan.events import Cancellation, Fault
 from streamfan.testing import play
 from streamfan_sqlite import SqliteOptions, SqliteSink
 from tests.support import STREAM, check_whole, deliver, ending, found, rows, run, text_of, write

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from streamfan.events import StreamInfo
+    from streamfan import StreamInfo
 
 
 class TestSqlite(SinkContract):

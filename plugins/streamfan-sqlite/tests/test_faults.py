@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamfan import Fan
-from streamfan.errors import Retryable, SinkError
-from streamfan.events import Chunk
+from streamfan import Chunk, Fan, Retryable
+from streamfan.errors import SinkError
 from streamfan_sqlite import SqliteSink
 from tests.support import DEADLINE, STREAM, check_whole, deliver, ending, rows, text_of, write
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from streamfan.events import StreamInfo
+    from streamfan import StreamInfo
 
 
 class Watched(SqliteSink):

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamfan.events import Chunk, Event, Start, StreamInfo, Text, encode
+from streamfan import Chunk, Event, Start, StreamInfo, Text
+from streamfan.events import encode
 from tests.support import DEADLINE, STREAM, TIME, check_whole, ending, found, rows, streamfan, text_of
 
 if TYPE_CHECKING:

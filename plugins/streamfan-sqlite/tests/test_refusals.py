@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streamfan.errors import Permanent, SpecError
+from streamfan import Permanent, SpecError
 from streamfan_sqlite import SqliteOptions, SqliteSink, schema
 from tests.support import STREAM, deliver, rows, run, text_of
 
