@@ -22,6 +22,15 @@ _BLOCK = re.compile(
     r"(?:`(?P<file>[\w.-]+)`[^`\n]*:\n\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```", re.MULTILINE | re.DOTALL
 )
 
+# What whoever installs the published plugin does, elsewhere and with nothing but wheels.
+_STRANGER = """
+deactivate
+python -m venv ../stranger/.venv
+../stranger/.venv/bin/pip install streamfan dist/*.whl
+cd ../stranger
+echo "Dear stranger" | .venv/bin/streamfan run --source stdin --quiet --sink diary
+"""
+
 
 def steps() -> Iterator[tuple[str | None, str, str]]:
     """What the reader does: each file to write and each block to type, in their order."""
@@ -52,9 +61,11 @@ def test_page_gives_a_working_plugin(tmp_path: Path, wheel: Path) -> None:
     folder = tmp_path / "empty"
     programs.mkdir()
     folder.mkdir()
+    (tmp_path / "stranger").mkdir()
     script = ["set -e", "set -x"]
     for file, _, code in steps():
         script.append(code if file is None else f"cat > {file} <<'THE_END_OF_IT'\n{code}THE_END_OF_IT\n")
+    script.append(_STRANGER)
     # The interpreter that the tests have is called python there too.
     (programs / "python").symlink_to(getattr(sys, "_base_executable", sys.executable))
     env = {
@@ -76,3 +87,5 @@ def test_page_gives_a_working_plugin(tmp_path: Path, wheel: Path) -> None:
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE)
     assert [path.suffix for path in (folder / "diary").iterdir()] == [".md"]
     assert "imported streamfan_diary (streamfan-diary 0.1.0) in" in done.stderr
+    (written,) = (tmp_path / "stranger").glob("*.txt")
+    assert written.read_text(encoding="utf-8") == "Dear stranger\n"
