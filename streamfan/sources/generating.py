@@ -18,22 +18,32 @@ class TransformersOptions(SourceOptions):
     """The options of the `transformers` source."""
 
     dtype: Literal["auto", "float32", "float16", "bfloat16"] | None = Field(
-        None, description="What the model's numbers are; as they were saved unless given."
+        default=None, description="What the model's numbers are; as they were saved unless given."
     )
     device: str | None = Field(
-        None, min_length=1, description="Where the model runs: cpu, cuda:1; an accelerator, where there is one."
+        default=None, min_length=1, description="Where the model runs: cpu, cuda:1; an accelerator, where there is one."
     )
-    top_p: float | None = Field(None, gt=0, le=1, description="Sample from the likeliest tokens of this probability.")
+    top_p: float | None = Field(
+        default=None, gt=0, le=1, description="Sample from the likeliest tokens of this probability."
+    )
     top_k: int | None = Field(
-        None, ge=0, lt=2**31, description="Sample from so many of the likeliest tokens; 0 for all."
+        default=None, ge=0, lt=2**31, description="Sample from so many of the likeliest tokens; 0 for all."
     )
-    repetition_penalty: float | None = Field(None, gt=0, allow_inf_nan=False, description="Above 1 repeats less.")
-    num_return_sequences: int = Field(1, ge=1, le=1024, description="Streams for each prompt.")
+    repetition_penalty: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Above 1 repeats less."
+    )
+    num_return_sequences: int = Field(default=1, ge=1, le=1024, description="Streams for each prompt.")
     assistant: str | None = Field(
-        None, min_length=1, description="A smaller model, name or folder, that guesses ahead: assisted decoding."
+        default=None,
+        min_length=1,
+        description="A smaller model, name or folder, that guesses ahead: assisted decoding.",
     )
-    continuous: bool = Field(False, description="Batch continuously: a prompt begins as soon as there is room for it.")
-    generate: dict[str, Any] = Field({}, description="Further arguments of generate(); they win over the others.")
+    continuous: bool = Field(
+        default=False, description="Batch continuously: a prompt begins as soon as there is room for it."
+    )
+    generate: dict[str, Any] = Field(
+        default={}, description="Further arguments of generate(); they win over the others."
+    )
 
 
 def settings(request: Request, options: TransformersOptions, room: int) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class RecordingOptions(SourceOptions):
     """The options of the `recording` source."""
 
     speed: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=1_000_000,
         allow_inf_nan=False,
@@ -57,7 +57,8 @@ class RecordingOptions(SourceOptions):
         "at once.",
     )
     then: tuple[PathName, ...] = Field(
-        (), description="The files that the recording goes on in, in their order, as those that were rotated do."
+        default=(),
+        description="The files that the recording goes on in, in their order, as those that were rotated do.",
     )
 
 

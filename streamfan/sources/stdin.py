@@ -42,7 +42,9 @@ _LOOK = 100
 class StdinOptions(SourceOptions):
     """The options of the `stdin` source."""
 
-    split: Literal["line"] | None = Field(None, description="line: each line, with its end, is a stream of its own.")
+    split: Literal["line"] | None = Field(
+        default=None, description="line: each line, with its end, is a stream of its own."
+    )
 
 
 class StdinSource(Source):

@@ -47,6 +47,8 @@ from streamfan import (
     subscribe,
 )
 from streamfan.metrics import FanCollector, MetricsFile
+from streamfan.sinks.redis import RedisOptions
+from streamfan.sinks.webhook import WebhookOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,6 +110,11 @@ def streamfan_sinks() -> Iterable[type[Sink]]:
 @hookimpl
 def streamfan_finished(stream: Stream, report: StreamReport) -> None:
     print(stream.text, report.sha256)
+
+
+def options_of_ours() -> tuple[RedisOptions, WebhookOptions]:
+    # Every other option has a default.
+    return RedisOptions(prefix="ours", control=True), WebhookOptions(public_only=True)
 
 
 def on_text(text: str, end: bool) -> None:

@@ -18,8 +18,10 @@ class ExampleOptions(SinkOptions):
     """The options of the `example` sink."""
 
     # A Secret is never shown, may come from the environment or a file, and is read with get_secret_value().
-    token: Secret | None = Field(None, description="What the collector wants to hear, if it asks for something.")
+    token: Secret | None = Field(
+        default=None, description="What the collector wants to hear, if it asks for something."
+    )
     # Seconds are a float here, and may be written as "500ms". Bounds are pydantic's: gt, ge, lt, le, max_length, ...
     timeout: Annotated[Seconds, Field(gt=0, le=300)] = Field(
-        10.0, description="How long the collector may take to answer."
+        default=10.0, description="How long the collector may take to answer."
     )

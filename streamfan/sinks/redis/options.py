@@ -27,42 +27,44 @@ class RedisOptions(SinkOptions):
     """The options of the `redis` sink."""
 
     prefix: Annotated[str, Field(pattern=PREFIX)] = Field(
-        "streamfan", description="What every key and channel begins with."
+        default="streamfan", description="What every key and channel begins with."
     )
-    username: str | None = Field(None, description="The user to log in as, instead of the URL's.")
-    password: Secret | None = Field(None, description="The password to log in with, instead of the URL's.")
+    username: str | None = Field(default=None, description="The user to log in as, instead of the URL's.")
+    password: Secret | None = Field(default=None, description="The password to log in with, instead of the URL's.")
     mode: Literal["both", "log", "pubsub"] = Field(
-        "both",
+        default="both",
         description="Keep a log and publish each event once it is there; only keep the log; "
         "or only publish, at most once, for subscribers that know nothing of logs.",
     )
-    ttl: Annotated[Seconds, Field(ge=1)] = Field(24 * 3600.0, description="How long a stream is kept after its end.")
+    ttl: Annotated[Seconds, Field(ge=1)] = Field(
+        default=24 * 3600.0, description="How long a stream is kept after its end."
+    )
     lease: Annotated[Seconds, Field(ge=5)] = Field(
-        20.0, description="How long after its last sign of life the producer counts as lost."
+        default=20.0, description="How long after its last sign of life the producer counts as lost."
     )
     history: Annotated[int, Field(ge=100, le=1_000_000_000)] = Field(
-        100_000, description="About how many events of a stream are kept; the oldest are forgotten first."
+        default=100_000, description="About how many events of a stream are kept; the oldest are forgotten first."
     )
     # Redis forgets whole nodes of its log, by default of 4 KiB.
     history_bytes: Annotated[Size, Field(ge=4096)] | None = Field(
-        None, description="About how many bytes of a stream's text are kept; the oldest are forgotten first."
+        default=None, description="About how many bytes of a stream's text are kept; the oldest are forgotten first."
     )
-    token_ids: bool = Field(True, description="Write the token ids beside the text.")
-    control: bool = Field(False, description="Let readers stop the model.")
+    token_ids: bool = Field(default=True, description="Write the token ids beside the text.")
+    control: bool = Field(default=False, description="Let readers stop the model.")
     control_token: Secret | None = Field(
-        None, description="Obey only readers that know this token; else all that may write to this Redis."
+        default=None, description="Obey only readers that know this token; else all that may write to this Redis."
     )
     wait_replicas: Annotated[int, Field(ge=0, le=1_000)] = Field(
-        0, description="How many replicas must have a stream's end before it counts as delivered."
+        default=0, description="How many replicas must have a stream's end before it counts as delivered."
     )
     wait_timeout: Annotated[Seconds, Field(gt=0)] = Field(
-        5.0, description="How long to wait for these replicas, before trying again."
+        default=5.0, description="How long to wait for these replicas, before trying again."
     )
     format: Literal["json", "text"] = Field(
-        "json", description="With mode pubsub: publish the events, or the text as it is and nothing else."
+        default="json", description="With mode pubsub: publish the events, or the text as it is and nothing else."
     )
     channel: Annotated[str, Field(min_length=1)] | None = Field(
-        None,
+        default=None,
         description="With mode pubsub: where to publish; {stream} is the stream's id. "
         "Otherwise PREFIX:{ID}:live, where the braces are literal.",
     )

@@ -31,37 +31,38 @@ class WebhookOptions(SinkOptions):
     """The options of the `webhook` sink."""
 
     secret: Secret | None = Field(
-        None, description="Sign every request with this key: whsec_ and the base64 of 24 to 64 random bytes."
+        default=None, description="Sign every request with this key: whsec_ and the base64 of 24 to 64 random bytes."
     )
     previous_secret: Secret | None = Field(
-        None, description="Sign with this key too, until every receiver knows the new one."
+        default=None, description="Sign with this key too, until every receiver knows the new one."
     )
     bearer_token: Secret | None = Field(
-        None, description="Send this as 'Authorization: Bearer TOKEN'; over http:// it can be read on the way."
+        default=None, description="Send this as 'Authorization: Bearer TOKEN'; over http:// it can be read on the way."
     )
     headers: dict[str, Secret] = Field(
-        {}, description='Send these headers too, as {"X-Api-Key": {"env": "API_KEY"}}; no value is ever shown.'
+        default={}, description='Send these headers too, as {"X-Api-Key": {"env": "API_KEY"}}; no value is ever shown.'
     )
     timeout: Annotated[Seconds, Field(gt=0)] = Field(
-        10.0, description="How long one request may take, from connecting to the end of the answer."
+        default=10.0, description="How long one request may take, from connecting to the end of the answer."
     )
     connect_timeout: Annotated[Seconds, Field(gt=0)] = Field(
-        5.0, description="How much of that connecting may take, the TLS handshake included."
+        default=5.0, description="How much of that connecting may take, the TLS handshake included."
     )
     ca_file: PemFile | None = Field(
-        None, description="Trust the authorities in this PEM file, instead of the system's."
+        default=None, description="Trust the authorities in this PEM file, instead of the system's."
     )
     client_cert: PemFile | None = Field(
-        None, description="Show this certificate to receivers that ask for one: a PEM file, with its key or without."
+        default=None,
+        description="Show this certificate to receivers that ask for one: a PEM file, with its key or without.",
     )
-    client_key: PemFile | None = Field(None, description="The certificate's key, where its own file lacks it.")
-    client_key_password: Secret | None = Field(None, description="What that key is encrypted with.")
+    client_key: PemFile | None = Field(default=None, description="The certificate's key, where its own file lacks it.")
+    client_key_password: Secret | None = Field(default=None, description="What that key is encrypted with.")
     public_only: bool = Field(
-        False,
+        default=False,
         description="Send to public addresses only; for programs that take URLs from their own users. "
         "Link-local addresses and metadata services are refused always.",
     )
-    token_ids: bool = Field(False, description="Send the token ids too.")
+    token_ids: bool = Field(default=False, description="Send the token ids too.")
 
     @field_validator("secret", "previous_secret")
     @classmethod
