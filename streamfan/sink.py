@@ -21,7 +21,7 @@ else waits for it. Raise what comes: a lane sorts errors by their class.
 =============================================  ==================================================================
 raised                                         what the lane does
 =============================================  ==================================================================
-`Retryable`, `TimeoutError`, `ConnectionError` opens the stream again and goes on from there, with growing pauses
+`Retryable`, `TimeoutError`, `ConnectionError` waits, opens the stream again and goes on; the pauses grow
 `OSError` that may pass (ENOSPC, EINTR, ...)   the same
 `SinkClosed`                                   ends the lane; that is no failure
 `Permanent` and everything else                gives this stream up, at this sink only
@@ -114,8 +114,8 @@ class Sink(ABC):
 
         Called before a stream's first write, and again after a failure whose result is unknown. The lane goes on from
         the number returned: it must be the end of a chunk or at least of a code point, and at most what was ever sent.
-        Count only this attempt: what an older one left there is another text. An attempt that is published again, as
-        `streamfan replay` does, may be there from an earlier program, up to its end: say so.
+        Count only this attempt: what an older one left there is another text. `streamfan replay` publishes an attempt
+        again: then what an earlier program has written of it counts, even if that is all of it.
         """
         return None
 

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,7 +86,9 @@ def test_page_gives_a_working_plugin(tmp_path: Path, wheel: Path) -> None:
     assert done.stdout.count("Dear diary\n") >= 3  # the terminal, the file, the terminal again
     assert "What the files' names end with." not in done.stdout  # it was shown before there were options
     assert re.search(r"^\d+ passed", done.stdout, re.MULTILINE)
-    assert [path.suffix for path in (folder / "diary").iterdir()] == [".md"]
+    assert [path.suffix for path in (folder / "pages").iterdir()] == [".md"]
     assert "imported streamfan_diary (streamfan-diary 0.1.0) in" in done.stderr
     (written,) = (tmp_path / "stranger").glob("*.txt")
     assert written.read_text(encoding="utf-8") == "Dear stranger\n"
+    with tarfile.open(folder / "dist" / "streamfan_diary-0.1.0.tar.gz") as source:
+        assert not [name for name in source.getnames() if name.endswith((".txt", ".md"))]
