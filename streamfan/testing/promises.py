@@ -45,7 +45,7 @@ def promised(what: str, contract: Any) -> Iterator[None]:
 
 def _said(contract: Any, about: str) -> str:
     if isinstance(contract, Delivery):
-        return f"The contract, streamfan.sink.Delivery.{contract.name}: {contract}"
+        return f"{_said(Delivery, about)} This sink promises: {contract}."
     if isinstance(contract, property):
         contract = contract.fget
     paragraphs = [" ".join(each.split()) for each in (inspect.getdoc(contract) or "").split("\n\n")]
