@@ -86,8 +86,8 @@ class Retryable(SinkError):
 
     Args:
         message: What went wrong.
-        after: Seconds to wait at least, where the destination said so (`Retry-After`); where that is too long, the last
-            try comes when there is no more time.
+        after: Seconds to wait at least, if the destination said so (`Retry-After`). If there is less time left than
+            that, there is one last try when the time is over.
     """
 
     def __init__(self, message: str = "", *, after: float | None = None) -> None:

@@ -71,7 +71,7 @@ class Sink(ABC):
     Attributes:
         name: What the sink is called in a specification; equals the name of its entry point.
         aliases: URL schemes that also mean this sink; it then gets the whole URL as its target.
-        example: A specification for help texts; the name unless the sink needs a target.
+        example: A specification for help texts, for a sink that needs a target; unless set, its name is shown.
         Options: The model of its options.
         delivery: What is promised about a chunk whose call failed half-way.
         accepts_gaps: Whether the sink can be told of text that it is not given; see `gap`.
@@ -80,8 +80,8 @@ class Sink(ABC):
             These four may differ between objects: set them on the instance, in its constructor.
         target: What stood after the colon of the specification, if anything did.
         options: A validated instance of `Options`.
-        fan_report: What became of everything so far, also at the other sinks, for a sink that shows it; set by the fan
-            before `connect`, and None where the fan is gone.
+        fan_report: Gives what became of everything so far, also at the other sinks, to a sink that shows it. The fan
+            sets it before `connect`; once the fan is gone, it returns None.
     """
 
     name: ClassVar[str]
