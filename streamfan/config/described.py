@@ -157,11 +157,12 @@ def described_options(
 
 
 def _example(sink: type[Sink], options: tuple[OptionDescription, ...]) -> str:
-    words = ["streamfan", "run", "Once upon a time", "--sink", sink.example or sink.name]
+    # From standard input: that needs no model, and so nothing but streamfan and the sink.
+    words = ["streamfan", "run", "--source", "stdin", "--sink", sink.example or sink.name]
     telling = [option for option in options if option.required or option.default][:1]
     for option in telling:
         words += ["-o", f"{sink.name}.{option.name}={option.default}"]
-    return shlex.join(words)
+    return f'echo "Once upon a time" | {shlex.join(words)}'
 
 
 def type_name(field: FieldInfo) -> str:

@@ -152,7 +152,7 @@ def test_page_of_a_sink_has_all_that_one_needs_to_use_it() -> None:
     assert "Options of its lane, -o loud.lane.KEY=VALUE or [sinks.loud.lane]" in result.stdout
     assert "  linger           duration, default 1s, $STREAMFAN_LOUD_LANE_LINGER" in result.stdout
     assert "  max_bytes        size, from 4, default 1KiB, $STREAMFAN_LOUD_LANE_MAX_BYTES" in result.stdout
-    assert result.stdout.endswith("\nExample\n  streamfan run 'Once upon a time' --sink loud -o loud.volume=low\n")
+    assert result.stdout.endswith("\nExample\n  echo "Once upon a time" | streamfan run --source stdin --sink loud -o loud.volume=low\n")
 
 
 @pytest.mark.usefixtures("loud")
@@ -163,7 +163,8 @@ def test_scheme_shows_the_sink_it_belongs_to() -> None:
 def test_sink_without_options_has_an_example_too(site: Site) -> None:
     site.install_sink("shout", SHOUT)
 
-    assert sinks("shout").stdout.endswith("\nExample\n  streamfan run 'Once upon a time' --sink shout\n")
+    example = 'echo "Once upon a time" | streamfan run --source stdin --sink shout'
+    assert sinks("shout").stdout.endswith(f"\nExample\n  {example}\n")
 
 
 @pytest.mark.usefixtures("loud")
