@@ -152,7 +152,8 @@ def test_page_of_a_sink_has_all_that_one_needs_to_use_it() -> None:
     assert "Options of its lane, -o loud.lane.KEY=VALUE or [sinks.loud.lane]" in result.stdout
     assert "  linger           duration, default 1s, $STREAMFAN_LOUD_LANE_LINGER" in result.stdout
     assert "  max_bytes        size, from 4, default 1KiB, $STREAMFAN_LOUD_LANE_MAX_BYTES" in result.stdout
-    assert result.stdout.endswith("\nExample\n  echo "Once upon a time" | streamfan run --source stdin --sink loud -o loud.volume=low\n")
+    example = 'echo "Once upon a time" | streamfan run --source stdin --sink loud -o loud.volume=low'
+    assert result.stdout.endswith(f"\nExample\n  {example}\n")
 
 
 @pytest.mark.usefixtures("loud")

@@ -45,11 +45,20 @@ def typed(block: str, folder: Path, **environment: str) -> str:
     return done.stdout
 
 
-def test_first_lines_bring_a_span_to_the_collector(collector: Collector, tmp_path: Path) -> None:
-    (first,) = blocks("sh")
-    assert LOCAL in first
+def test_first_lines_show_a_span_and_metrics(tmp_path: Path) -> None:
+    first, _ = blocks("sh")
 
-    typed(first.replace(LOCAL, collector.url), tmp_path)
+    shown = typed(first.rstrip() + " 2>&1", tmp_path)
+
+    assert '"trace_id"' in shown
+    assert '"gen_ai.client.operation.duration"' in shown
+
+
+def test_next_lines_bring_a_span_to_the_collector(collector: Collector, tmp_path: Path) -> None:
+    _, second = blocks("sh")
+    assert LOCAL in second
+
+    typed(second.replace(LOCAL, collector.url), tmp_path)
 
     assert len(collector.spans) == 1
 
