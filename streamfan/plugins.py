@@ -20,9 +20,11 @@ import pluggy
 
 from streamfan import __version__, hookspecs
 from streamfan.compatibility import unmet
-from streamfan.errors import MissingExtra, PluginError, SpecError, StreamfanError, UsageError
+from streamfan.errors import MissingExtra, PluginError, StreamfanError, UsageError
+from streamfan.forks import leave_child
 from streamfan.hookspecs import hookimpl
-from streamfan.specs import Spec, check_id, did_you_mean
+from streamfan.shortcomings import shown, why_no_plugin, why_unusable
+from streamfan.specs import Spec, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,13 +138,9 @@ class Plugins:
 
     def _make(self, kind: Kind, spec: Spec, options: object) -> Any:
         plugin = self._load(kind, spec.name)
-        try:
+        listing, _ = self._find(kind, spec.name)
+        with _blamed(kind, listing, "could not be made:", but=StreamfanError):
             return plugin(spec.bound(plugin).target, options)
-        except StreamfanError:
-            raise
-        except Exception as error:
-            listing, _ = self._find(kind, spec.name)
-            raise _fault(kind, listing, f"could not be made: {_flat(error)}") from error
 
     def _load(self, kind: Kind, name: str) -> Any:
         with self._lock:
@@ -150,11 +148,13 @@ class Plugins:
             module = self._register(kind, listing, entry)
             provided = self._ask(kind, listing, module)
         for plugin in provided:
-            if reason := _no_plugin(kind, plugin):
+            with _blamed(kind, listing, "cannot be used:"):
+                reason, meant = why_no_plugin(kind, plugin), False
+                if reason is None and (meant := name in {plugin.name, *plugin.aliases}):
+                    reason = why_unusable(kind, plugin)
+            if reason:
                 raise _fault(kind, listing, reason)
-            if name == plugin.name or name in plugin.aliases:
-                if reason := _shortcoming(kind, plugin):
-                    raise _fault(kind, listing, f"cannot be used: class {plugin.__qualname__!r} {reason}")
+            if meant:
                 return plugin
         names = ", ".join(repr(plugin.name) for plugin in provided)
         unmarked = not provided and hasattr(module, f"streamfan_{kind}s")
@@ -204,10 +204,8 @@ class Plugins:
     def _ask(self, kind: Kind, listing: Listing, module: Any) -> tuple[Any, ...]:
         if (kind, module) not in self._provided:
             hook = f"streamfan_{kind}s"
-            try:
+            with _blamed(kind, listing, f"could not be loaded: {hook}() raised"):
                 provided = tuple(plugin for plugins in self._call(hook, module) for plugin in plugins)
-            except Exception as error:
-                raise _fault(kind, listing, f"could not be loaded: {hook}() raised {error!r}") from error
             self._provided[kind, module] = provided
         return self._provided[kind, module]
 
@@ -249,14 +247,27 @@ def _imported(kind: Kind, listing: Listing, entry: metadata.EntryPoint) -> Any:
     assert entry.dist is not None, "entry_points() knows the distribution of each"
     if listing.distribution != _OWN and (required := unmet(entry.dist)):
         raise _fault(kind, listing, f"needs {required}, and this is streamfan {__version__}")
+    with _blamed(kind, listing, "could not be loaded:", but=MissingExtra), _told_if_slow(kind, listing):
+        return entry.load()
+
+
+@contextmanager
+def _blamed(kind: Kind, listing: Listing, what: str, *, but: type[StreamfanError] = MissingExtra) -> Iterator[None]:
+    """Say of whatever a plugin's own code raises whose it is; a process that it forks does not come out of here.
+
+    Args:
+        but: What it may raise as it is.
+    """
+    process = os.getpid()
     try:
-        with _told_if_slow(kind, listing):
-            return entry.load()
-    except MissingExtra:
+        yield
+    except (KeyboardInterrupt, but):
         raise
-    # SystemExit too: it would end the program without a word.
-    except (Exception, SystemExit) as error:
-        raise _fault(kind, listing, f"could not be loaded: {error!r}") from error
+    # SystemExit too: it would end the program without a word. And a module in Rust panics with what is no Exception.
+    except BaseException as error:
+        leave_child(process, error)
+        raise _fault(kind, listing, f"{what} {shown(error)}") from error
+    leave_child(process)
 
 
 @contextmanager
@@ -272,49 +283,6 @@ def _told_if_slow(kind: Kind, listing: Listing) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()
-
-
-def _no_plugin(kind: Kind, plugin: object) -> str | None:
-    """Why this cannot even be asked for its name."""
-    from streamfan.sink import Sink
-    from streamfan.source import Source
-
-    base: type = Sink if kind == "sink" else Source
-    if not (isinstance(plugin, type) and issubclass(plugin, base)):
-        return f"could not be loaded: streamfan_{kind}s() gave {plugin!r}, which is no subclass of {base.__name__}"
-    if not isinstance(getattr(plugin, "name", None), str):
-        return f"could not be loaded: class {plugin.__qualname__!r} has no name"
-    return None
-
-
-def _shortcoming(kind: Kind, plugin: type[Sink | Source]) -> str | None:
-    """What keeps this class from being used."""
-    from streamfan.sink import SinkOptions
-    from streamfan.source import SourceOptions
-
-    options: type = SinkOptions if kind == "sink" else SourceOptions
-    if plugin.__abstractmethods__:
-        return f"lacks {', '.join(sorted(plugin.__abstractmethods__))}()"
-    if not issubclass(plugin.Options, options):
-        return f"has Options that are no subclass of {options.__name__}"
-    return _unusable_words(cast("type[Sink]", plugin)) if kind == "sink" else None
-
-
-def _unusable_words(sink: type[Sink]) -> str | None:
-    from streamfan.options import LaneOptions
-
-    try:
-        check_id(sink.name)
-    except SpecError as error:
-        return f"has a name that is no id: {str(error).splitlines()[0]}"
-    defaults: object = sink.lane_defaults
-    if not isinstance(defaults, LaneOptions):
-        return f"has lane_defaults that are no LaneOptions: {defaults!r}"
-    # Keys of a sink's table in the configuration file, and of its lane's in environment variables.
-    taken = [
-        name for name in sink.Options.model_fields if name in {"type", "target", "lane"} or name.startswith("lane_")
-    ]
-    return f"has an option {taken[0]!r}, a word that is taken" if taken else None
 
 
 def _fault(kind: Kind, listing: Listing, reason: str) -> PluginError:
@@ -338,5 +306,5 @@ def _claimed_twice(kind: Kind, name: str, claims: list[Listing]) -> str:
     )
 
 
-def _flat(error: BaseException) -> str:
+def _flat(error: pluggy.PluginValidationError) -> str:
     return " ".join(str(error).split())

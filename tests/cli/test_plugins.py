@@ -121,6 +121,18 @@ def test_import_that_hangs_is_told_of_and_waited_for(shell: Shell, hostile: Host
     assert (done.code, done.stdout, done.stderr) == (0, b"sink 'stdout': reached\nsink 'waiting': reached\n", "")
 
 
+@pytest.mark.parametrize("child", ["pass", "raise SystemExit", "raise SystemExit('done')"])
+def test_process_that_an_import_forks_ends_with_it(shell: Shell, child: str) -> None:
+    code = f"import os\nif os.fork() == 0:\n    {child}\nelse:\n    os.wait()\n"
+    Site(shell.site).install_sink("shout", code + SHOUT.replace("\n    ", "\n"))
+
+    done = shell.run("run", "--source", "stdin", "--sink", "shout", text="Once upon a time")
+
+    assert (done.code, done.stdout) == (0, b"Once upon a time"), done
+    assert done.stderr.splitlines().count("done") == ("done" in child)
+    assert "Error" not in done.stderr
+
+
 # To everybody else
 
 

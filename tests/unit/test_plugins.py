@@ -196,6 +196,18 @@ BROKEN = {
         "raise SystemExit('bye')",
         "could not be loaded: SystemExit('bye')",
     ),
+    "panics at import, as a module in Rust does": (
+        "class PanicException(BaseException): ...\nraise PanicException('boom')",
+        "could not be loaded: PanicException('boom')",
+    ),
+    "raises at import what cannot be shown": (
+        "class Odd(Exception):\n    def __repr__(self): raise RuntimeError\nraise Odd",
+        "could not be loaded: <Odd>",
+    ),
+    "raises at import what has lines": (
+        "class Odd(Exception):\n    def __repr__(self): return 'boom\\nError: forged'\nraise Odd",
+        "could not be loaded: boom Error: forged",
+    ),
     "does not parse": (
         "def",
         "could not be loaded: SyntaxError(",
@@ -228,6 +240,10 @@ BROKEN = {
         CLASS + WRITE + HOOK.replace("return [Shout]", "yield Shout; raise RuntimeError('boom')"),
         "could not be loaded: streamfan_sinks() raised RuntimeError('boom')",
     ),
+    "exits in its hook": (
+        CLASS + WRITE + HOOK.replace("return [Shout]", "raise SystemExit(5)"),
+        "could not be loaded: streamfan_sinks() raised SystemExit(5)",
+    ),
     "gives a class instead of classes": (
         CLASS + WRITE + HOOK.replace("[Shout]", "Shout"),
         "could not be loaded: streamfan_sinks() raised TypeError(",
@@ -240,6 +256,11 @@ BROKEN = {
         CLASS + WRITE + HOOK.replace("[Shout]", "[int]"),
         "could not be loaded: streamfan_sinks() gave <class 'int'>, which is no subclass of Sink",
     ),
+    "gives what cannot be shown": (
+        "from streamfan import hookimpl\nclass Odd:\n    def __repr__(self): raise RuntimeError\n"
+        + HOOK.replace("[Shout]", "[Odd()]"),
+        "could not be loaded: streamfan_sinks() gave <Odd>, which is no subclass of Sink",
+    ),
     "has a nameless class": (
         CLASS.replace("name = 'shout'", "pass") + WRITE + HOOK,
         "could not be loaded: class 'Shout' has no name",
@@ -251,6 +272,29 @@ BROKEN = {
     "has foreign options": (
         CLASS + "    Options = dict\n" + WRITE + HOOK,
         "cannot be used: class 'Shout' has Options that are no subclass of SinkOptions",
+    ),
+    "has options that are no class": (
+        CLASS + "    Options = {'volume': 3}\n" + WRITE + HOOK,
+        "cannot be used: class 'Shout' has Options that are no subclass of SinkOptions",
+    ),
+    "has an option of a type that there is not": (
+        CLASS + "    class Options(SinkOptions):\n        volume: 'Level' = None\n" + WRITE + HOOK,
+        "cannot be used: PydanticUndefinedAnnotation(",
+    ),
+    "has one alias and no tuple": (
+        CLASS + "    aliases = 'loud'\n" + WRITE + HOOK,
+        "could not be loaded: class 'Shout' has aliases that are no tuple of names",
+    ),
+    "has an example that is no text": (
+        CLASS + "    example = 5\n" + WRITE + HOOK,
+        "cannot be used: class 'Shout' has an example that is no text: 5",
+    ),
+    "has a class that raises when asked": (
+        "from streamfan import Sink, hookimpl\n"
+        "class Odd(type(Sink)):\n"
+        "    @property\n    def Options(cls): raise RuntimeError('boom')\n"
+        "class Shout(Sink, metaclass=Odd):\n    name = 'shout'\n" + WRITE + HOOK,
+        "cannot be used: RuntimeError('boom')",
     ),
     "has an option that cannot be set": (
         CLASS + "    class Options(SinkOptions):\n        target: str = ''\n" + WRITE + HOOK,
@@ -308,7 +352,8 @@ def test_missing_extra_says_itself_what_to_install(site: Site) -> None:
 @pytest.mark.parametrize(
     ("constructor", "reason"),
     [
-        ("raise RuntimeError('boom')", "could not be made: boom"),
+        ("raise RuntimeError('boom')", "could not be made: RuntimeError('boom')"),
+        ("raise SystemExit(3)", "could not be made: SystemExit(3)"),
         ("super().__init__(target, self.Options())", "could not be made: 1 validation error for Options volume Field"),
     ],
 )
