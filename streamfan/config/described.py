@@ -14,7 +14,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import ByteSize, SecretStr
-from pydantic_core import PydanticUndefined, to_jsonable_python
+from pydantic_core import PydanticSerializationError, PydanticUndefined, to_jsonable_python
 
 from streamfan.config.build import is_secret
 from streamfan.options import LaneOptions, Seconds, Size
@@ -147,7 +147,7 @@ def described_options(
             name=name,
             type=type_name(field),
             limits=limits(field),
-            default=_written(field, defaults.get(name, field.get_default(call_default_factory=True))),
+            default=_written(field, defaults[name] if name in defaults else _default(field)),
             required=field.is_required(),
             description=field.description or "",
             variable=f"{prefix}_{name.upper()}",
@@ -202,6 +202,13 @@ def _named(annotation: Any) -> str:
     return _NAMES.get(origin or annotation, "") or getattr(annotation, "__name__", str(annotation))
 
 
+def _default(field: FieldInfo) -> Any:
+    try:
+        return field.get_default(call_default_factory=True)
+    except Exception:  # noqa: BLE001 - a plugin's own factory, which may want the values of other options
+        return None
+
+
 def _written(field: FieldInfo, value: Any) -> str:
     if value is None or value is PydanticUndefined or is_secret(field.annotation):
         return ""
@@ -209,7 +216,10 @@ def _written(field: FieldInfo, value: Any) -> str:
         return _duration(value)
     if type_name(field) == "size":
         return ByteSize(value).human_readable(separator="").replace(".0", "")
-    plain = to_jsonable_python(value)
+    try:
+        plain = to_jsonable_python(value)
+    except PydanticSerializationError:
+        return ""
     return plain if isinstance(plain, str) else json.dumps(plain)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic.json_schema import GenerateJsonSchema
+
+from streamfan.config.build import is_secret
 from streamfan.config.options import RunOptions
 from streamfan.errors import UsageError
 from streamfan.options import LaneOptions
@@ -23,6 +26,17 @@ T = TypeVar("T")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 Schema = dict[str, Any]
+
+
+class _Tolerant(GenerateJsonSchema):
+    """Of an option that JSON has no type for, a function say, anything is a value: the other options have theirs."""
+
+    # What can be no default in JSON is left out, which is nothing to tell a user of.
+    ignored_warning_kinds = GenerateJsonSchema.ignored_warning_kinds | {"non-serializable-default"}
+
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
+        """See pydantic, which raises here."""
+        return {}
 
 
 def schema() -> Schema:
@@ -89,7 +103,10 @@ def _sink(sink: type[Sink], definitions: Schema) -> Schema:
 def _table(options: type[BaseModel], definitions: Schema) -> Schema:
     """The schema of a table; what it refers to goes into `definitions`."""
     owner = f"{options.__module__}.{options.__qualname__}"
-    made = options.model_json_schema(ref_template=f"#/$defs/{owner}.{{model}}")
+    made = options.model_json_schema(ref_template=f"#/$defs/{owner}.{{model}}", schema_generator=_Tolerant)
+    for name, field in options.model_fields.items():
+        if is_secret(field.annotation):
+            made["properties"][name].pop("default", None)
     definitions.update({f"{owner}.{name}": part for name, part in made.pop("$defs", {}).items()})
     made.pop("required", None)
     return made

@@ -174,6 +174,41 @@ def test_output_that_is_no_terminal_is_plain(env: dict[str, str]) -> None:
     assert "\x1b" not in sinks("loud", **env).stdout
 
 
+ODD = """
+    from pydantic import ConfigDict, Field
+    from streamfan import Sink, SinkOptions, hookimpl
+
+    class Level: ...
+
+    class OddOptions(SinkOptions):
+        model_config = ConfigDict(arbitrary_types_allowed=True)
+        volume: int = Field(3, description="How loud.")
+        echo: int = Field(default_factory=lambda others: others["volume"], description="How long the echo is.")
+        level: Level = Field(Level(), description="Which.")
+
+    class Odd(Sink):
+        name = "odd"
+        Options = OddOptions
+        def write(self, chunk): ...
+
+    @hookimpl
+    def streamfan_sinks():
+        return [Odd]
+"""
+
+
+def test_default_that_cannot_be_told_or_written_is_none(site: Site) -> None:
+    site.install_sink("odd", ODD)
+
+    described = json.loads(sinks("odd", "--json").stdout)
+
+    assert [(option["name"], option["default"]) for option in described["options"]] == [
+        ("volume", "3"),
+        ("echo", ""),
+        ("level", ""),
+    ]
+
+
 def test_broken_sink_is_one_error_with_the_code_of_misuse(site: Site) -> None:
     site.install_sink("broken", "import no_such_client", version="0.3.1")
 

@@ -13,6 +13,7 @@ import pytest
 from streamfan.config import configure
 from streamfan.config.schema import schema
 from streamfan.errors import UsageError
+from tests.support.distributions import Site
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -87,3 +88,43 @@ def test_every_option_of_a_sink_is_in_it_with_its_description() -> None:
 
     assert {"type", "target", "lane", "ttl", "control"} <= redis.keys()
     assert all(option.get("description") for name, option in redis.items() if name != "lane")
+
+
+ODD = """
+    from collections.abc import Callable
+    from pydantic import ConfigDict, Field, SecretStr
+    from streamfan import Sink, SinkOptions, hookimpl
+    from streamfan.options import Secret
+
+    class Level: ...
+
+    class OddOptions(SinkOptions):
+        model_config = ConfigDict(arbitrary_types_allowed=True)
+        volume: int = Field(3, description="How loud.")
+        change: Callable[[str], str] | None = Field(None, description="What becomes of the text.")
+        level: Level = Field(Level(), description="Which.")
+        key: Secret = Field("hunter2", description="To be let in.")
+        keys: dict[str, SecretStr] = Field({"a": "hunter2"}, description="To be let in, each.")
+
+    class Odd(Sink):
+        name = "odd"
+        Options = OddOptions
+        def write(self, chunk): ...
+
+    @hookimpl
+    def streamfan_sinks():
+        return [Odd]
+"""
+
+
+def test_options_that_json_has_no_type_for_may_be_anything_and_no_secret_is_shown(tmp_path: Path) -> None:
+    with Site(tmp_path / "site") as site:
+        site.install_sink("odd", ODD)
+
+        made = schema()
+
+    odd = made["$defs"]["sink-odd"]["properties"]
+    assert odd["volume"] == {"default": 3, "description": "How loud.", "title": "Volume", "type": "integer"}
+    assert odd["level"] == {"description": "Which.", "title": "Level"}
+    assert {"change", "key", "keys"} <= odd.keys()
+    assert "hunter2" not in str(made)
