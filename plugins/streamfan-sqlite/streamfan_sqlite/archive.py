@@ -7,6 +7,7 @@ write as well.
 from __future__ import annotations
 
 import hashlib
+import logging
 import sqlite3
 from contextlib import closing, contextmanager
 from datetime import UTC
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
     from streamfan_sqlite.options import SqliteOptions
     from streamfan_sqlite.place import Place
 
+log = logging.getLogger("streamfan.sqlite")
+
 # Seconds to wait for other programs; the lane comes back after that.
 _PATIENCE = 5.0
+# Of what SQLite takes as one row, for all that is in it beside the text.
+_ROOM = 1 << 20
 
 _BEGIN = """
 INSERT INTO generations (stream, attempt, row, model, started, prompt, meta)
@@ -118,6 +123,16 @@ class Archive:
             self._connection.execute(_BEGIN, self._described(stream))
             return self._held(stream.id, stream.attempt)[0]
 
+    def check_length(self, chunk: Chunk) -> None:
+        """Refuse what could never be one text with what is before it.
+
+        Raises:
+            Permanent: That would be longer than a row may be.
+        """
+        longest = self._connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) - _ROOM
+        if chunk.end > longest:
+            raise Permanent(f"{self._place.name!r} takes texts of {longest:,} bytes at most")
+
     def append(self, chunk: Chunk) -> None:
         """Store a piece of text; what is there of it is compared.
 
@@ -165,8 +180,14 @@ class Archive:
         with closing(self._connection.execute("SELECT DISTINCT stream, attempt FROM pieces")) as found:
             left = found.fetchall()
         for stream, attempt in left:
-            with self._transaction():
-                self._join(stream, attempt)
+            try:
+                with self._transaction():
+                    self._join(stream, attempt)
+            except sqlite3.DataError as error:
+                # Too long for a row, with a long prompt: it stays as it is, and the archive can be used.
+                log.warning(
+                    "%r: attempt %s at stream %r cannot be searched: %s", self._place.name, attempt, stream, error
+                )
 
     @contextmanager
     def _used(self) -> Iterator[None]:

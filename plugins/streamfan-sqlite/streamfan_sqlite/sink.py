@@ -59,8 +59,11 @@ class SqliteSink(Sink):
 
     def write(self, chunk: Chunk) -> None:
         key = chunk.stream.id, chunk.stream.attempt
+        archive = self._reached()
+        # Of a text that is too long the archive keeps the beginning, and how it has ended.
+        archive.check_length(chunk)
         with self._let_go_if_refused(key):
-            self._reached().append(chunk)
+            archive.append(chunk)
         self._passed[key] = chunk.end
 
     def close(self, stream: StreamInfo, end: End) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streamfan import Permanent, SpecError
+from streamfan import Chunk, Permanent, SpecError
 from streamfan_sqlite import SqliteOptions, SqliteSink, schema
-from tests.support import STREAM, deliver, rows, run, text_of
+from tests.support import STREAM, deliver, ending, found, rows, run, text_of, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,3 +191,52 @@ def test_path_is_meant_from_where_the_sink_was_made(tmp_path: Path, monkeypatch:
 
     assert sink.label == "streamfan.db"
     assert rows(tmp_path / "streamfan.db", "SELECT * FROM generations") == []
+
+
+def limit_length(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """Have SQLite take less than its 1 GB in one row."""
+    connect = sqlite3.connect
+
+    def limited(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **options)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limit)
+        return connection
+
+    monkeypatch.setattr("streamfan_sqlite.archive.sqlite3.connect", limited)
+
+
+def test_text_that_is_too_long_for_a_row_is_kept_up_to_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_length(monkeypatch, (1 << 20) + 5000)
+    sink = SqliteSink(str(path))
+    sink.connect()
+    write(sink, STREAM, "word " * 900)
+
+    with pytest.raises(Permanent, match=r"archive\.db' takes texts of 5,000 bytes at most$"):
+        sink.write(Chunk(STREAM, 4500, b"word " * 200))
+    sink.close(STREAM, ending(STREAM, "word " * 1100, complete=False))
+    sink.disconnect()
+
+    assert rows(path, "SELECT bytes, finish_reason, complete FROM generations") == [
+        {"bytes": 4500, "finish_reason": "stop", "complete": 0}
+    ]
+    assert found(path, "word") == ["a"]
+
+
+def test_generation_that_cannot_be_searched_does_not_keep_an_archive_from_being_used(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed = SqliteSink(str(path))
+    killed.connect()
+    write(killed, STREAM, "a" * 3000, "b" * 3000)
+    killed.disconnect()
+    limit_length(monkeypatch, 5000)
+    sink = SqliteSink(str(path))
+
+    sink.connect()
+    sink.open(replace(STREAM, id="b"))
+    sink.disconnect()
+
+    monkeypatch.undo()
+    assert rows(path, "SELECT stream FROM generations ORDER BY id") == [{"stream": "a"}, {"stream": "b"}]
+    assert text_of(path, "a", STREAM.attempt) == "a" * 3000 + "b" * 3000
+    assert "attempt 7 at stream 'a' cannot be searched" in caplog.text
