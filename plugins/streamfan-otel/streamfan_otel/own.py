@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import sys
 import threading
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 _making = threading.Lock()
+# As the SDK reads them, see opentelemetry.util.re: a token, and characters that a value may be written in.
+_HEADER = re.compile(r"[!#-'*+\-.0-9A-Z^-z|~]+\s*=[ !#-+\--:<-\[\]-~]*")
 _PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 _BROUGHT_BY = {
     "otlp_proto_http": "streamfan-otel[sdk]",
@@ -148,6 +152,8 @@ def _exporter(signal: str, name: str) -> Any:
         package = _BROUGHT_BY.get(name)
         hint = f"\nTry: pip install '{package}'" if package else ""
         raise ConfigError(f"the exporter {name!r}, for {signal}, is not installed{hint}")
+    if name in _PROTOCOLS.values():
+        _check_headers(signal)
     make = found.load()
     # stdout carries the text that is generated, and nothing else.
     return make(out=sys.stderr) if name == "console" else make()
@@ -159,6 +165,14 @@ def _of_protocol(signal: str) -> str:
     if protocol not in _PROTOCOLS:
         raise ConfigError(f"the protocol {protocol!r}, for {signal}, is none of {', '.join(_PROTOCOLS)}")
     return _PROTOCOLS[protocol]
+
+
+def _check_headers(signal: str) -> None:
+    """Refuse what the SDK would log and do without: it may be somebody's key, and nothing is exported without it."""
+    for name in ("OTEL_EXPORTER_OTLP_HEADERS", f"OTEL_EXPORTER_OTLP_{signal.upper()}_HEADERS"):
+        for header in filter(None, map(str.strip, os.environ.get(name, "").split(","))):
+            if not (_HEADER.fullmatch(header) and unquote(header).isprintable()):
+                raise ConfigError(f"${name} has what is no header\nTry: NAME=VALUE, or several with commas between")
 
 
 def _variable(name: str, default: str) -> str:

@@ -132,6 +132,24 @@ def test_what_the_environment_asks_in_vain_is_said_in_a_line(environment: dict[s
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("headers", ["api-key: hunter2", "a=b,hunter2", "a=hunter2%0Ab", 'a="hunter2"'])
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"])
+def test_header_that_is_none_is_refused_and_not_shown(collector: Collector, variable: str, headers: str) -> None:
+    done = run("-s", "otel", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, **{variable: headers})
+
+    assert (done.returncode, done.stdout) == (0, _TEXT), done.stderr
+    assert f"${variable} has what is no header" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+@pytest.mark.parametrize("headers", ["authorization=Bearer%20x=", "a=Bearer x/+:=, b = c,", "a="])
+def test_headers_are_written_as_the_sdk_reads_them(collector: Collector, headers: str) -> None:
+    done = run("-s", "otel", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_EXPORTER_OTLP_HEADERS=headers)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, _TEXT, "")
+    assert len(collector.spans) == 1
+
+
 def test_environment_without_a_word_of_it_imports_nothing() -> None:
     code = (
         "import sys, types\n"
