@@ -23,6 +23,7 @@ from streamfan.compatibility import unmet
 from streamfan.errors import MissingExtra, PluginError, StreamfanError, UsageError
 from streamfan.forks import leave_child
 from streamfan.hookspecs import hookimpl
+from streamfan.printed import aside
 from streamfan.shortcomings import shown, why_no_plugin, why_unusable
 from streamfan.specs import Spec, did_you_mean
 
@@ -247,7 +248,7 @@ def _imported(kind: Kind, listing: Listing, entry: metadata.EntryPoint) -> Any:
     assert entry.dist is not None, "entry_points() knows the distribution of each"
     if listing.distribution != _OWN and (required := unmet(entry.dist)):
         raise _fault(kind, listing, f"needs {required}, and this is streamfan {__version__}")
-    with _blamed(kind, listing, "could not be loaded:", but=MissingExtra), _told_if_slow(kind, listing):
+    with _blamed(kind, listing, "could not be loaded:"), _told_if_slow(kind, listing), aside():
         return entry.load()
 
 

@@ -11,8 +11,8 @@ import importlib
 import io
 import os
 import sys
-from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -20,14 +20,17 @@ from click.shell_completion import CompletionItem
 from streamfan import __version__
 from streamfan.cli.explain import TRACEBACK_VARIABLE, explain
 from streamfan.errors import StreamfanError, UsageError
+from streamfan.printed import stdout_kept
 from streamfan.terminal import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 TRACE_VARIABLE = "STREAMFAN_TRACE_PLUGINS"
+# Click's, which a shell sets.
+_COMPLETE_VARIABLE = "_STREAMFAN_COMPLETE"
 
 # With its help here, so that showing what commands there are imports none of them.
 _COMMANDS = {
@@ -70,7 +73,10 @@ class Commands(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program."""
         _fill_gaps()
-        return super().main(*args, **kwargs)
+        with stdout_kept():
+            if os.environ.get(_COMPLETE_VARIABLE, "").endswith("_complete"):
+                _complete(lambda: super(Commands, self).main(*args, **kwargs))
+            return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, as `--help` orders them."""
@@ -145,6 +151,17 @@ def _edge() -> Iterator[None]:
 @click.version_option(__version__, prog_name="streamfan")
 def main() -> None:
     """Tee for language models: one generation, any number of consumers, live."""
+
+
+def _complete(offer: Callable[[], object]) -> NoReturn:
+    """Offer what could be typed next, or nothing: whatever goes wrong or is said, somebody is at a prompt."""
+    if os.environ.get(TRACEBACK_VARIABLE):
+        offer()
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    with suppress(Exception, SystemExit):
+        offer()
+    sys.exit()
 
 
 def _fill_gaps() -> None:

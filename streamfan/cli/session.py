@@ -123,9 +123,11 @@ class Session:
         self._given_up = self._phase != "over"
 
     def _add_sinks(self) -> None:
+        # First: nothing connects to stdout while a module is imported, see `streamfan.printed`.
+        observers = plugins().observers()
         for sink in self._config.sinks:
             self._fan.add(sink.sink, id=sink.id, lane=sink.lane)
-        for observer in plugins().observers():
+        for observer in observers:
             # That a plugin is installed must not cost the memory of a stream without an end.
             self._fan.observe(observer, keep_text=False)
         if self._config.spill is not None:

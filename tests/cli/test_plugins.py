@@ -133,6 +133,59 @@ def test_process_that_an_import_forks_ends_with_it(shell: Shell, child: str) -> 
     assert "Error" not in done.stderr
 
 
+PRINTING = """
+import io, sys, warnings
+print("hello from the module")
+warnings.warn("and more")
+sys.stdout = io.StringIO()
+"""
+
+
+@pytest.mark.parametrize("command", [["schema"], ["sinks", "--json"]], ids=" ".join)
+def test_json_is_json_whatever_an_import_prints(shell: Shell, command: list[str]) -> None:
+    Site(shell.site).install_sink("shout", PRINTING + SHOUT.replace("\n    ", "\n"))
+
+    done = shell.run(*command)
+
+    assert done.code == 0
+    assert "shout" in str(json.loads(done.stdout))
+    assert done.stderr.startswith("hello from the module\n")
+
+
+def test_text_alone_is_on_stdout_whatever_an_import_prints(shell: Shell) -> None:
+    shout = PRINTING + SHOUT.replace("\n    ", "\n")
+    Site(shell.site).install("shout", code=shout, sinks={"shout": "shout"})
+    Site(shell.site).install("watch", code=PRINTING, hooks={"watch": "watch"})
+
+    done = shell.run("run", "--source", "stdin", "--sink", "shout", text="Once upon a time")
+
+    assert (done.code, done.stdout) == (0, b"Once upon a time"), done
+    assert done.stderr.count("hello from the module\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "number"),
+    [
+        (PRINTING + SHOUT.replace("\n    ", "\n"), "streamfan run --sink shout -o shout.lane.requ", 5),
+        ("class Panic(BaseException): ...\nraise Panic", "streamfan run --sink shout -o shout.lane.requ", 5),
+        ("", "streamfan run 'Once upon", 2),
+        ("", "streamfan run", "x"),
+        ("", "", ""),
+    ],
+)
+def test_somebody_at_a_prompt_sees_what_could_be_typed_and_nothing_else(
+    shell: Shell, code: str, words: str, number: object
+) -> None:
+    Site(shell.site).install_sink("shout", code)
+
+    done = shell.run(
+        env={"_STREAMFAN_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(number)},
+    )
+
+    expected = b"plain,shout.lane.required=" if "hello" in code else b""
+    assert (done.code, done.stdout.strip(), done.stderr) == (0, expected, ""), done
+
+
 # To everybody else
 
 
