@@ -132,12 +132,16 @@ class Journal:
 
     def _check(self, config: StreamConfig) -> None:
         """Refuse a stream that somebody has made for something else."""
-        from nats.js.api import RetentionPolicy
+        from nats.js.api import DiscardPolicy, RetentionPolicy
 
         if config.retention not in {None, RetentionPolicy.LIMITS, RetentionPolicy.LIMITS.value}:
             raise Permanent(f"{self._label} has retention {config.retention!r}, which deletes what was read once")
         if config.no_ack:
             raise Permanent(f"{self._label} acknowledges nothing (no_ack)")
+        drops = config.discard not in {DiscardPolicy.NEW, DiscardPolicy.NEW.value}
+        if drops and config.max_msgs_per_subject > 0:
+            keeps = f"only the last {config.max_msgs_per_subject:,} messages of a subject (max_msgs_per_subject)"
+            raise Permanent(f"{self._label} keeps {keeps}, and a text may be more")
 
     def _entry(self, message: RawStreamMsg) -> Entry:
         try:

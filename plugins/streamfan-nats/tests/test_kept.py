@@ -255,6 +255,10 @@ def test_stream_that_is_there_is_taken_as_it_is(mortal: NatsServer) -> None:
     [
         ({"name": "STREAMFAN", "subjects": ["streamfan.>"], "retention": "workqueue"}, "has retention"),
         ({"name": "STREAMFAN", "subjects": ["streamfan.>"], "no_ack": True}, "acknowledges nothing"),
+        (
+            {"name": "STREAMFAN", "subjects": ["streamfan.>"], "max_msgs_per_subject": 1},
+            "keeps only the last 1 messages of a subject",
+        ),
         ({"name": "STREAMFAN", "subjects": ["other"]}, "does not take subjects streamfan.*: none does"),
         ({"name": "OTHER", "subjects": ["streamfan.>"]}, "subjects overlap with an existing stream"),
     ],
