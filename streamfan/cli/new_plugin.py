@@ -78,6 +78,8 @@ def _check(name: str) -> None:
         raise UsageError(f"{why}\nTry: streamfan new-plugin {_fit(name)}") from None
     if len(name) > _LONGEST:
         raise UsageError(f"{name!r} is longer than {_LONGEST} characters\nTry: a shorter name")
+    if name.startswith("test"):
+        raise UsageError(f"pytest would take classes for tests that are called after {name!r}\nTry: another name")
     for word in (f"{name.capitalize()}Sink", f"{name.capitalize()}Options"):
         if word in streamfan.__all__:
             raise UsageError(f"{word} would be a name of yours, and is one of streamfan's\nTry: another name")

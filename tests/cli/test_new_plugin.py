@@ -106,6 +106,7 @@ def test_name_of_the_distribution_will_do_too(here: Path) -> None:
         ("日本", "'日本' cannot be an id, which matches [a-z][a-z0-9]*\nTry: streamfan new-plugin mysink\n"),
         ("lane", "'lane' cannot be an id: the word is reserved\nTry: streamfan new-plugin mylane\n"),
         ("a" * 65, f"'{'a' * 65}' is longer than 64 characters\nTry: a shorter name\n"),
+        ("tests", "pytest would take classes for tests that are called after 'tests'\nTry: another name\n"),
         ("sink", "SinkOptions would be a name of yours, and is one of streamfan's\nTry: another name\n"),
     ],
 )
