@@ -114,8 +114,16 @@ class Archive:
         return self._place.identity() != self._identity
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
+        """Let go of the file; into one that was moved goes first all that SQLite still has beside its old name.
+
+        SQLite would take that for a part of whatever file has the name by now, and write it there.
+        """
+        try:
+            if self.moved:
+                with told(self._place.name):
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        finally:
+            self._connection.close()
 
     def begin(self, stream: StreamInfo) -> int:
         """Enter a generation, unless it is there; and how many bytes of its text are."""

@@ -6,11 +6,12 @@ import resource
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from streamfan import Chunk, Fan, Retryable
+from streamfan import Chunk, Fan, Permanent, Retryable
 from streamfan.errors import SinkError
 from streamfan_sqlite import SqliteSink
 from tests.support import DEADLINE, STREAM, check_whole, deliver, ending, rows, text_of, write
@@ -172,6 +173,35 @@ def test_archive_that_is_moved_away_is_begun_again(path: Path) -> None:
     assert "was moved or removed" in str(sink.errors[0])
     assert text_of(path, "a", 7) == "Once upon a time"
     check_whole(path)
+
+
+def test_file_that_takes_an_archives_place_is_not_touched(sink: SqliteSink, path: Path, tmp_path: Path) -> None:
+    write(sink, STREAM, "Once ")
+    moved, content = path.rename(tmp_path / "moved.db"), b"of somebody else\n" * 1000
+    path.write_bytes(content)
+
+    with pytest.raises(Permanent, match="file is not a database"):
+        sink.open(STREAM)
+
+    assert path.read_bytes() == content
+    assert text_of(moved, STREAM.id, STREAM.attempt) == "Once "
+
+
+def test_archive_that_takes_anothers_place_stays_whole(sink: SqliteSink, path: Path, tmp_path: Path) -> None:
+    other = SqliteSink(str(tmp_path / "other.db"))
+    other.connect()
+    deliver(other, STREAM, "there before")
+    other.disconnect()
+    write(sink, STREAM, "Once ")
+    path.rename(tmp_path / "moved.db")
+    (tmp_path / "other.db").rename(path)
+
+    deliver(sink, replace(STREAM, attempt=8), "after")
+
+    check_whole(path)
+    assert text_of(path, STREAM.id, 7) == "there before"
+    assert text_of(path, STREAM.id, 8) == "after"
+    assert text_of(tmp_path / "moved.db", STREAM.id, 7) == "Once "
 
 
 def test_next_stream_finds_the_archive_that_is_there_by_then(sink: SqliteSink, path: Path) -> None:
