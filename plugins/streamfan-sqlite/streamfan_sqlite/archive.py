@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from streamfan_sqlite.options import SqliteOptions
     from streamfan_sqlite.place import Place
 
-log = logging.getLogger("streamfan.sqlite")
+log = logging.getLogger("streamfan.sinks.sqlite")
 
 # Seconds to wait for other programs; the lane comes back after that.
 _PATIENCE = 5.0
