@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyPressEvent
 
 _BLOCK = '"""'
+# More than any model takes, and less than what endless input takes of the memory.
+_LONGEST_LINE = 16 << 20
 
 
 class Asking(ABC):
@@ -56,12 +58,14 @@ class Lines(Asking):
             self._reading = True
             if self._stopped is not None:
                 raise self._stopped
-            line = sys.stdin.buffer.readline()
+            line = sys.stdin.buffer.readline(_LONGEST_LINE + 1)
             self._reading = False
         except EOFError:
             return None
         finally:
             self._reading = False
+        if len(line) > _LONGEST_LINE:
+            raise UsageError(f"a line on standard input is longer than {_LONGEST_LINE >> 20} MiB")
         try:
             return line.decode().rstrip("\r\n") if line else None
         except UnicodeDecodeError as error:

@@ -20,7 +20,8 @@ _NAMED = 10
 
 def say_failed_streams(report: Report) -> None:
     """Say which streams have failed as they were made."""
-    lines = [f"stream {stream.id!r} failed: {stream.error}" for stream in report.streams if stream.error is not None]
+    failed = [(stream.id, stream.error) for stream in report.streams if stream.error is not None]
+    lines = [f"stream {id!r} failed: {_told(error)}" for id, error in failed]
     _say("Error", lines, report.metrics.ended_by("error"), "failed")
 
 
@@ -52,6 +53,12 @@ def say_unkept(streams: int) -> None:
     """Say of how many streams what was not delivered could not be kept either."""
     if streams:
         console.say(f"Error: what was not delivered of {streams:,} stream{'s' if streams > 1 else ''} is not kept")
+
+
+def _told(error: str) -> str:
+    """An error of a source, which may be what a recording or a server says: it forges no other line."""
+    _, *advice = error.split("\n")
+    return error if all(line.startswith("Try: ") for line in advice) else visible_line(error)
 
 
 def _say(who: str, lines: Sequence[str], total: int, what: str) -> None:

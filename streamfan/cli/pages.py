@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from streamfan.terminal import visible
+from streamfan.terminal import visible, visible_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +44,8 @@ def options(title: str, options: Sequence[OptionDescription]) -> Iterable[Render
     for option in options:
         default = "required" if option.required else f"default {option.default}" if option.default else "no default"
         first = ", ".join(filter(None, (option.type, option.limits, default, f"${option.variable}")))
-        table.add_row(Text(f"  {option.name}", "cyan", no_wrap=True), f"{first}\n{visible(option.description)}")
+        name = Text(visible_line(f"  {option.name}"), "cyan", no_wrap=True)
+        table.add_row(name, f"{visible_line(first)}\n{visible(option.description)}")
     yield table
 
 
@@ -53,7 +54,8 @@ def show(parts: Iterable[RenderableType]) -> None:
     console = _console()
     with console.capture() as captured:
         for part in parts:
-            console.print(part)
+            # A plugin says what it likes of itself.
+            console.print(visible(part) if isinstance(part, str) else part)
     lines = (line.rstrip() for line in captured.get().rstrip("\n").split("\n"))
     # Through click and not by rich itself, which ends the program when a pipe is closed; colours are decided already.
     click.echo("\n".join(lines), color=True)

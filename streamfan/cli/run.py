@@ -18,6 +18,9 @@ from streamfan.fan import Fan
 if TYPE_CHECKING:
     from streamfan.stream import Stream
 
+# More than any model takes, and less than what endless input takes of the memory.
+_LONGEST_PROMPT = 16 << 20
+
 EPILOG = """
 \b
 Examples:
@@ -138,10 +141,13 @@ def _read_prompt() -> str:
     if sys.stdin.isatty():
         console.say("streamfan: type the prompt; Ctrl-D on a line of its own ends it")
     try:
-        text = sys.stdin.buffer.read().decode()
+        data = sys.stdin.buffer.read(_LONGEST_PROMPT + 1)
+        text = data.decode()
     except OSError as error:
         raise UsageError(f"the prompt cannot be read from standard input: {error}") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"the prompt on standard input is not UTF-8, at byte {error.start}") from None
+    if len(data) > _LONGEST_PROMPT:
+        raise UsageError(f"the prompt on standard input is longer than {_LONGEST_PROMPT >> 20} MiB")
     # `echo` and editors end a text with a newline that nobody means.
     return text.removesuffix("\n").removesuffix("\r")

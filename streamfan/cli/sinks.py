@@ -12,6 +12,7 @@ from streamfan.cli import pages
 from streamfan.cli.completing import sink_names
 from streamfan.errors import UsageError
 from streamfan.plugins import plugins
+from streamfan.terminal import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +65,7 @@ def _all_described() -> list[dict[str, Any]]:
 def _page(sink: SinkDescription) -> Iterable[RenderableType]:
     from rich.text import Text
 
-    yield Text.assemble((sink.name, "bold"), f": {sink.summary}")
+    yield Text.assemble((sink.name, "bold"), f": {visible(sink.summary)}")
     yield ""
     yield f"delivery   {sink.delivery}"
     yield f"from       {sink.distribution} {sink.version}"

@@ -11,6 +11,7 @@ import click
 from streamfan.cli import pages
 from streamfan.cli.completing import source_names
 from streamfan.plugins import plugins
+from streamfan.terminal import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +52,7 @@ def _described(name: str) -> SourceDescription:
 def _page(source: SourceDescription) -> Iterable[RenderableType]:
     from rich.text import Text
 
-    yield Text.assemble((source.name, "bold"), f": {source.summary}")
+    yield Text.assemble((source.name, "bold"), f": {visible(source.summary)}")
     yield ""
     yield f"takes      {', '.join(source.accepts) or 'nothing but its target'}"
     yield f"from       {source.distribution} {source.version}"

@@ -211,3 +211,16 @@ def test_names_that_are_no_utf8_are_names_as_well(shell: Shell) -> None:
     assert len(list((shell.folder / f"{odd}.kept").iterdir())) == 1
     assert "try: streamfan replay '\\udcffodd.kept/" in done.stderr
     assert (again.code, again.stdout) == (0, b"text")
+
+
+def test_error_that_was_recorded_forges_no_line(shell: Shell) -> None:
+    shell.stdin("text", "-q", "-s", "file:a.jsonl")
+    *begun, last = shell.file("a.jsonl").splitlines()
+    fault = {"type": "Error", "message": "it broke\nError: forged"}
+    end = {**json.loads(last), "finish_reason": "error", "error": fault}
+    (shell.folder / "b.jsonl").write_text("\n".join([*begun, json.dumps(end), ""]))
+
+    done = shell.run("replay", "b.jsonl", "-q", "-s", "file:c.txt")
+
+    assert done.code == 1
+    assert "it broke␊Error: forged\n" in done.stderr

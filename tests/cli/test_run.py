@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -616,3 +617,11 @@ def test_beam_search_is_refused_before_a_model_is_loaded(shell: Shell) -> None:
 
     assert (done.code, done.stdout) == (2, b"")
     assert "beam search cannot be streamed, and num_beams is 2" in done.stderr
+
+
+def test_prompt_without_an_end_is_refused(shell: Shell) -> None:
+    with Path("/dev/zero").open("rb") as endless:
+        done = shell.run("run", "-", text=None, stdin=endless)
+
+    assert done.code == 2
+    assert done.stderr == "Error: the prompt on standard input is longer than 16 MiB\n"

@@ -331,3 +331,15 @@ def test_trace_changes_nothing_about_a_broken_sink(site: Site) -> None:
     site.install_sink("broken", "import no_such_client")
 
     assert sinks("broken", STREAMFAN_TRACE_PLUGINS="1").output == sinks("broken").output
+
+
+def test_what_a_plugin_says_of_itself_is_not_obeyed(site: Site) -> None:
+    site.install_sink(
+        "loud", LOUD.replace("'''Shouts.", "'''Shouts.\x1b[2J").replace("Rather not.", "Rather\x1b[2J not.")
+    )
+
+    result = sinks("loud")
+
+    assert "\x1b" not in result.stdout
+    assert "loud: Shouts.␛[2J" in result.stdout
+    assert "Rather␛[2J not." in result.stdout

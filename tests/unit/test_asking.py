@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from streamfan.cli import asking
 from streamfan.cli.asking import Lines
+from streamfan.errors import UsageError
 
 
 @pytest.fixture
@@ -27,3 +29,11 @@ def test_interrupt_that_comes_before_the_reading_is_raised_by_it(lines: Lines) -
 
     with pytest.raises(KeyboardInterrupt):
         lines.ask()
+
+
+def test_line_without_an_end_is_not_read_into_memory(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_LONGEST_LINE", 5)
+
+    with pytest.raises(UsageError, match="longer than"):
+        lines.ask()
+    assert sys.stdin.buffer.read() == b"\n"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from streamfan.errors import Permanent, WireError
 from streamfan.events import Chunk, End, Event, Gap, Start, Text, decode
+from streamfan.recording import LONGEST_LINE
 from streamfan.sinks.file.append import AppendFile
 from streamfan.sinks.file.resume import check_regular, common, differs
 
@@ -135,13 +136,16 @@ class ResumedEvents(AppendFile):
         """Note where each attempt's lines are; returns where the last one begins if it is half an event."""
         position = 0
         with os.fdopen(self._handle.descriptor, "rb", closefd=False) as lines:
-            for line in lines:
-                event = _event(line)
+            begins = True
+            # In pieces: what somebody else has written there may be one line without an end.
+            while piece := lines.readline(LONGEST_LINE):
+                event = _event(piece) if begins else None
                 if event is not None:
                     self._lines.setdefault((event.stream, event.attempt), array("Q")).append(position)
-                elif not line.endswith(b"\n") and _is_torn(line):
+                elif begins and not piece.endswith(b"\n") and len(piece) < LONGEST_LINE and _is_torn(piece):
                     return position
-                position += len(line)
+                begins = piece.endswith(b"\n")
+                position += len(piece)
         return None
 
 

@@ -124,6 +124,8 @@ class _Asking:
                 if not (self._options.resume == "continue" and self.answer.can_continue):
                     raise
                 _log.warning("%s; asking for the rest", self._hide(str(error)))
+                # A server that breaks off again and again is not asked as fast as it can.
+                await asyncio.sleep(_FIRST_PAUSE)
                 body = self._query.body_to_continue(self.answer.text, self.answer.tokens)
             else:
                 self.answer.end()

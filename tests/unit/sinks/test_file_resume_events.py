@@ -7,7 +7,7 @@ import pytest
 
 from streamfan.errors import Permanent
 from streamfan.events import Chunk, End, Event, Gap, Start, StreamInfo, Text, encode
-from streamfan.sinks.file import FileOptions, FileSink
+from streamfan.sinks.file import FileOptions, FileSink, records
 from tests.support.deliveries import chunks, deliver, ending
 from tests.support.files import JSONL, connected, events_of, text_of
 from tests.support.limits import largest_file
@@ -97,6 +97,19 @@ def test_unfinished_line_of_somebody_else_is_kept() -> None:
 
     notes, *events = Path("a.jsonl").read_text().splitlines()
     assert (notes, len(events)) == ("notes of mine", 3)
+
+
+def test_long_line_of_somebody_else_is_passed_over_in_pieces(whole: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "LONGEST_LINE", 2 * max(map(len, whole.splitlines())))
+    path = Path("a.jsonl")
+    foreign = b"x" * 3000 + b'{"v":1,"type":"text"'
+    path.write_bytes(foreign + b"\n" + whole)
+
+    run(RESUME, "Hello wörld 日本")
+    path.write_bytes(path.read_bytes() + foreign)
+    run(RESUME, "Hello wörld 日本")
+
+    assert path.read_bytes() == foreign + b"\n" + whole + foreign
 
 
 def test_streams_that_were_written_at_a_time_go_on_each_from_its_place() -> None:
