@@ -28,6 +28,7 @@ class Outage:
         self.error: BaseException | None = None
         self.at = 0.0
         self._failed: set[Cursor] = set()
+        self._opening = False
         self._pace = Backoff(inf)
 
     @property
@@ -35,9 +36,10 @@ class Outage:
         """When the next call may be made, on the monotonic clock."""
         return self.at if self.on else 0.0
 
-    def failed(self, cursor: Cursor, error: BaseException, now: float) -> None:
-        """A call for `cursor` has failed, and will be made again."""
+    def failed(self, cursor: Cursor, error: BaseException, now: float, *, opening: bool) -> None:
+        """A call for `cursor` has failed, to open it or another, and will be made again."""
         self.error = error
+        self._opening = opening
         self._failed.add(cursor)
         if self.on or len(self._failed) >= _MANY:
             self.on = True
@@ -51,6 +53,11 @@ class Outage:
             self.on, self.error = False, None
             self._failed.clear()
             self._pace.reset()
+
+    def opened(self) -> None:
+        """A stream was opened, which says something about the destination if that is what has failed."""
+        if self._opening:
+            self.worked()
 
     def forget(self, cursor: Cursor) -> None:
         """`cursor` is served no more."""

@@ -180,9 +180,12 @@ class Serving:
         # Where a stream is opened again and again, and each write fails, nothing has worked.
         if step is not Step.OPEN and cursor.error is None:
             self._health.failing = False
-        if step is not Step.OPEN or not cursor.retrying:
+        if step is not Step.OPEN:
             self._backlog.progress(monotonic())
             self._outage.worked()
+        elif not cursor.retrying:
+            self._backlog.progress(monotonic())
+            self._outage.opened()
 
     def _failed(self, cursor: Cursor, step: Step, error: BaseException) -> None:
         now = monotonic()
@@ -194,7 +197,7 @@ class Serving:
         if cursor.error is error:
             self._health.fault(error)
         if may_pass(error):
-            self._outage.failed(cursor, error, now)
+            self._outage.failed(cursor, error, now, opening=step is Step.OPEN)
             if self._outage.on:
                 self._give_up_those_out_of_time(error, now)
 

@@ -103,6 +103,25 @@ def test_destination_that_opens_and_takes_nothing_is_down_too() -> None:
     assert {end.stream for end in sink.ends} == sink.opened, "what was opened is closed"
 
 
+def test_that_streams_can_be_opened_hides_no_outage() -> None:
+    """However slowly they come: each that is new is opened, and its text is not taken."""
+    sink = Destination("write")
+    sink.down = True
+    with Fan() as fan, ExitStack() as stack:
+        fan.add(sink, lane=LaneOptions(max_elapsed=5, linger=0))
+        outage = fan._lanes[0]._serving._outage
+        for row in range(A_FEW):
+            if outage.on:
+                break
+            stack.enter_context(fan.open(row=row)).write("text")
+            wait_until(lambda: all(report.deliveries[0].retries for report in fan.report.streams) or outage.on)
+        on = outage.on
+        sink.down = False
+
+    assert on
+    assert row <= 6
+
+
 def test_connecting_is_one_probe_for_all_streams() -> None:
     sink = FailingSink(always("connect", DOWN))
     with Fan() as fan:
