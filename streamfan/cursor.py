@@ -163,10 +163,13 @@ class Cursor:
         if self.over:
             # There is no end event before the stream has ended, and so nothing to close it with.
             return 0.0 if self.stream.ended else inf
-        if not self._ready or self.chunk is not None or self.stream.ended or self._skip_to > self.offset:
+        if not self._ready or self.stream.ended:
             return 0.0
         if self._awaited:
+            # Before all else: what was in flight, or to be skipped, the destination has.
             return 0.0 if self.stream.length >= self._awaited else inf
+        if self.chunk is not None or self._skip_to > self.offset:
+            return 0.0
         if self.stream.length == max(self.offset, self._no_boundary_below):
             return inf
         return self.stream.written_at(self.offset) + self._options.linger if self.offset else 0.0

@@ -132,6 +132,19 @@ def test_what_an_earlier_program_has_left_is_gone_on_from_once_there_is_as_much(
     assert cursor.report("sink").bytes == 21
 
 
+def test_nothing_is_due_where_the_destination_has_more_than_what_was_in_flight() -> None:
+    stream = silent_stream(again=True)
+    cursor = reopened(stream, held=0)
+    assert cursor.step() is Step.WRITE
+    cursor.failed(ConnectionError("cut"), Step.WRITE, 0.0, inf)
+
+    cursor.opened_at(11)
+
+    assert (cursor.due(100.0), cursor.step()) == (inf, None)
+    stream.write("second and third")
+    assert deliver(cursor) == " and third"
+
+
 def test_destination_that_has_all_of_it_is_only_closed() -> None:
     stream = silent_stream(again=True)
     cursor = reopened(stream, held=5)
