@@ -154,6 +154,8 @@ def _exporter(signal: str, name: str) -> Any:
         raise ConfigError(f"the exporter {name!r}, for {signal}, is not installed{hint}")
     if name in _PROTOCOLS.values():
         _check_headers(signal)
+    if name == _PROTOCOLS["http/protobuf"]:
+        _check_endpoint(signal)
     make = found.load()
     # stdout carries the text that is generated, and nothing else.
     return make(out=sys.stderr) if name == "console" else make()
@@ -173,6 +175,13 @@ def _check_headers(signal: str) -> None:
         for header in filter(None, map(str.strip, os.environ.get(name, "").split(","))):
             if not (_HEADER.fullmatch(header) and unquote(header).isprintable()):
                 raise ConfigError(f"${name} has what is no header\nTry: NAME=VALUE, or several with commas between")
+
+
+def _check_endpoint(signal: str) -> None:
+    """Refuse what the SDK would log again and again as no URL: it may hold a password."""
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"):
+        if not _variable(name, "http://").startswith(("http://", "https://")):
+            raise ConfigError(f"${name} is no URL\nTry: http://HOST:PORT, or https://HOST:PORT")
 
 
 def _variable(name: str, default: str) -> str:

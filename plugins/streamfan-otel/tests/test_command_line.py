@@ -142,6 +142,14 @@ def test_header_that_is_none_is_refused_and_not_shown(collector: Collector, vari
     assert "hunter2" not in done.stderr
 
 
+def test_endpoint_that_is_no_url_is_refused_and_not_shown() -> None:
+    done = run("-s", "otel", OTEL_EXPORTER_OTLP_ENDPOINT="user:hunter2@localhost:4318")
+
+    assert (done.returncode, done.stdout) == (0, _TEXT), done.stderr
+    assert "$OTEL_EXPORTER_OTLP_ENDPOINT is no URL" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
 @pytest.mark.parametrize("headers", ["authorization=Bearer%20x=", "a=Bearer x/+:=, b = c,", "a="])
 def test_headers_are_written_as_the_sdk_reads_them(collector: Collector, headers: str) -> None:
     done = run("-s", "otel", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_EXPORTER_OTLP_HEADERS=headers)
